@@ -1,0 +1,420 @@
+//! One error type for everything: what went wrong, and where in the caller's input.
+
+use core::fmt;
+
+/// The result of every fallible function of this crate that does no I/O.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// What went wrong ([`kind`](Error::kind)) and where ([`offset`](Error::offset)).
+///
+/// The offset counts bytes from the start of the input the caller handed in and names the first byte of the
+/// offending field (spec/frame.md, "Order of checks"). Errors that concern no byte, such as a matrix with no
+/// rows, have offset 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    offset: u64,
+}
+
+impl Error {
+    /// An error at `offset` bytes from the start of the input.
+    pub const fn new(kind: ErrorKind, offset: u64) -> Self {
+        Self { kind, offset }
+    }
+
+    /// A mistake that has no place in a byte string: a bad argument, or a property of values handed in.
+    pub(crate) const fn caller(kind: ErrorKind) -> Self {
+        Self { kind, offset: 0 }
+    }
+
+    /// What went wrong.
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Where: bytes from the start of the input handed in.
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The same error seen from an enclosing input in which this one starts at `base`.
+    #[must_use]
+    pub const fn nested(self, base: u64) -> Self {
+        Self { kind: self.kind, offset: self.offset.saturating_add(base) }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind.has_place() {
+            write!(f, "{} (at byte {})", self.kind, self.offset)
+        } else {
+            self.kind.fmt(f)
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+macro_rules! kinds {
+    ($( $(#[$doc:meta])* $name:ident $({ $( $(#[$fdoc:meta])* $field:ident: $ty:ty ),+ $(,)? })? ;)+) => {
+        /// Every way in which bytes, values or arguments can be refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum ErrorKind {
+            $( $(#[$doc])* $name $({ $( $(#[$fdoc])* $field: $ty ),+ })?, )+
+        }
+
+        impl ErrorKind {
+            /// The kind's name, as the vectors in spec/vectors write it.
+            pub const fn name(&self) -> &'static str {
+                match self { $( Self::$name { .. } => stringify!($name), )+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    // -- bytes that end too early, or sizes that cannot be
+    /// A field claims more bytes than there are.
+    Truncated {
+        /// Which field.
+        field: &'static str,
+        /// Bytes it needs.
+        needed: u64,
+        /// Bytes that are there.
+        available: u64,
+    };
+    /// A size computed from the input overflows 64 bits.
+    Size {
+        /// Which size.
+        field: &'static str,
+    };
+    /// Bytes follow where the input should end.
+    TrailingBytes {
+        /// How many.
+        count: u64,
+    };
+
+    // -- frame (spec/frame.md)
+    /// The first four bytes are not `BIT\x01`.
+    Magic;
+    /// A TLV type does not increase: out of order, or twice.
+    TlvOrder {
+        /// The type found.
+        found: u8,
+        /// The type before it.
+        after: u8,
+    };
+    /// The first TLV is not CONFIG_V1.
+    ConfigNotFirst {
+        /// The type found.
+        found: u8,
+    };
+    /// A critical TLV (02 to 7F) this version does not know.
+    CriticalTlv {
+        /// The type found.
+        found: u8,
+    };
+    /// A TLV type in the part of the envelope that is reserved (F2 to FD).
+    ReservedTlv {
+        /// The type found.
+        found: u8,
+    };
+    /// A TLV's length is not the one its type has, or is below its type's least.
+    TlvLength {
+        /// The TLV's type.
+        tlv: u8,
+        /// The length it has to have, or the least.
+        needed: u32,
+        /// The length found.
+        found: u32,
+    };
+    /// The CRC-16 does not match.
+    Crc {
+        /// The value in the frame.
+        stored: u16,
+        /// The value of its bytes.
+        computed: u16,
+    };
+    /// A reserved field is not zero.
+    Reserved {
+        /// Which field.
+        field: &'static str,
+    };
+    /// CONFIG_V1 names an element code above 9.
+    Element {
+        /// The code found.
+        found: u8,
+    };
+    /// delta_q16 has to be not 0 if, and only if, the element is i16.
+    DeltaQ16 {
+        /// The element code.
+        element: u8,
+        /// The value found.
+        found: u32,
+    };
+    /// FLAGS_V1 sets a bit of 3 to 15.
+    FlagBits {
+        /// The flags found.
+        found: u32,
+    };
+    /// A versioned value does not start with 01.
+    ValueVersion {
+        /// The TLV's type.
+        tlv: u8,
+        /// The version found.
+        found: u8,
+    };
+    /// PAD_V1 has a byte that is not zero.
+    Padding;
+    /// CONTEXT_V1 does not hash to the frame's ctx.
+    ContextHash;
+    /// DIGEST_V1 is missing where it is mandatory.
+    DigestMissing;
+    /// DIGEST_V1 does not match the frame.
+    Digest;
+    /// The AUTHENTICATED flag and the presence of HMAC_V1 disagree.
+    FlagsHmac {
+        /// Whether HMAC_V1 is there.
+        hmac: bool,
+    };
+    /// A key was given and the frame carries no HMAC_V1.
+    HmacMissing;
+    /// HMAC_V1 does not match under the key given.
+    Hmac;
+
+    // -- typed views
+    /// The frame is of another kind.
+    Kind {
+        /// The kind asked for.
+        needed: u8,
+        /// The kind found.
+        found: u8,
+    };
+    /// A TLV that the kind requires is missing.
+    TlvMissing {
+        /// The TLV's type.
+        tlv: u8,
+    };
+    /// A TLV of 03 to 7F does not belong to the kind.
+    ForeignTlv {
+        /// The TLV's type.
+        tlv: u8,
+        /// The frame's kind.
+        kind: u8,
+    };
+    /// A field does not have the value that the other fields require.
+    Shape {
+        /// Which field.
+        field: &'static str,
+        /// The value required (or the least).
+        needed: u64,
+        /// The value found.
+        found: u64,
+    };
+    /// A code outside its table.
+    Code {
+        /// Which field.
+        field: &'static str,
+        /// The code found.
+        found: u8,
+    };
+    /// A number that has to be finite is not, or one that has to be in a range is outside.
+    Number {
+        /// Which field.
+        field: &'static str,
+    };
+    /// RESULTS_V1 is not the JSON of spec/beacon.md, to the letter.
+    Results {
+        /// What was expected.
+        expected: &'static str,
+    };
+    /// ALERT or BASELINE does not agree with RESULTS_V1.
+    FlagsResults {
+        /// Which flag.
+        flag: &'static str,
+    };
+
+    // -- context (spec/frame.md, "Context")
+    /// A context is not what RFC 8785 and the spec ask for.
+    Context {
+        /// What is wrong.
+        reason: &'static str,
+    };
+    /// Two artefacts come from different contexts.
+    ContextDiffers;
+
+    // -- writers and callers
+    /// The caller's buffer is too small.
+    BufferTooSmall {
+        /// Bytes (or elements) needed.
+        needed: u64,
+        /// Bytes (or elements) there.
+        available: u64,
+    };
+    /// An HMAC key outside 16 to 64 bytes.
+    KeyLength {
+        /// The length given, in bytes.
+        found: u64,
+    };
+    /// An argument or a count over what the format can carry.
+    TooLarge {
+        /// Which one.
+        field: &'static str,
+        /// The most there can be.
+        max: u64,
+        /// The value given.
+        found: u64,
+    };
+    /// An argument that makes no sense.
+    Argument {
+        /// Which one, and what it has to be.
+        expected: &'static str,
+    };
+    /// A value of a matrix is NaN or infinite.
+    NonFinite {
+        /// Its row, from 0.
+        row: u64,
+        /// Its column, from 0.
+        column: u64,
+    };
+    /// A row has another number of columns.
+    RowLength {
+        /// The row, from 0.
+        row: u64,
+        /// Columns needed.
+        needed: u64,
+        /// Columns given.
+        found: u64,
+    };
+    /// The window has too few rows.
+    WindowRows {
+        /// The least it needs.
+        needed: u64,
+        /// The rows given.
+        found: u64,
+    };
+    /// A window has another number of rows than was stated beforehand.
+    RowCount {
+        /// The number stated.
+        stated: u64,
+        /// The number given.
+        found: u64,
+    };
+    /// Even the largest step, 2^32 - 1, saturates.
+    StepRange;
+
+    // -- NumPy files
+    /// A .npy file that is none, or that holds something other than what was asked for.
+    Npy {
+        /// What is wrong.
+        reason: &'static str,
+    };
+    /// A .npz archive that is none, or lacks what was asked for.
+    Npz {
+        /// What is wrong.
+        reason: &'static str,
+    };
+}
+
+impl ErrorKind {
+    /// Whether the offset means something for this kind.
+    const fn has_place(&self) -> bool {
+        !matches!(
+            self,
+            Self::ContextDiffers
+                | Self::BufferTooSmall { .. }
+                | Self::KeyLength { .. }
+                | Self::TooLarge { .. }
+                | Self::Argument { .. }
+                | Self::NonFinite { .. }
+                | Self::RowLength { .. }
+                | Self::WindowRows { .. }
+                | Self::RowCount { .. }
+                | Self::StepRange
+                | Self::Npz { .. }
+        )
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Truncated { field, needed, available } => {
+                write!(f, "truncated: {field} needs {needed} bytes, {available} are there")
+            }
+            Self::Size { field } => write!(f, "the size of {field} overflows 64 bits"),
+            Self::TrailingBytes { count } => write!(f, "{count} bytes follow where the input should end"),
+            Self::Magic => write!(f, "not a BIT frame: the magic is not 42 49 54 01"),
+            Self::TlvOrder { found, after } if found == after => write!(f, "TLV {found:02X} appears twice"),
+            Self::TlvOrder { found, after } => {
+                write!(f, "TLV {found:02X} after TLV {after:02X}: types must increase")
+            }
+            Self::ConfigNotFirst { found } => write!(f, "the first TLV is {found:02X}, not CONFIG_V1 (01)"),
+            Self::CriticalTlv { found } => {
+                write!(f, "unknown critical TLV {found:02X}: written by a newer version?")
+            }
+            Self::ReservedTlv { found } => write!(f, "TLV type {found:02X} is reserved"),
+            Self::TlvLength { tlv, needed, found } => {
+                write!(f, "TLV {tlv:02X} has {found} bytes where {needed} are needed")
+            }
+            Self::Crc { stored, computed } => {
+                write!(f, "CRC-16 mismatch: the frame says {stored:04X}, its bytes give {computed:04X}")
+            }
+            Self::Reserved { field } => write!(f, "reserved field {field} is not zero"),
+            Self::Element { found } => write!(f, "unknown element code {found}"),
+            Self::DeltaQ16 { element: 1, .. } => write!(f, "delta_q16 is 0 with element i16"),
+            Self::DeltaQ16 { element, found } => {
+                write!(f, "delta_q16 is {found} with element code {element}, which has none")
+            }
+            Self::FlagBits { found } => {
+                write!(f, "flags {found:08X} set a bit of 3 to 15, which are reserved")
+            }
+            Self::ValueVersion { tlv, found } => {
+                write!(f, "TLV {tlv:02X} has value version {found:02X}, known is 01")
+            }
+            Self::Padding => write!(f, "PAD_V1 holds a byte that is not zero"),
+            Self::ContextHash => write!(f, "CONTEXT_V1 does not hash to the frame's ctx"),
+            Self::DigestMissing => write!(f, "DIGEST_V1 is missing, and mandatory for this frame"),
+            Self::Digest => write!(f, "DIGEST_V1 does not match the frame"),
+            Self::FlagsHmac { hmac: true } => write!(f, "HMAC_V1 is there but flag AUTHENTICATED is not set"),
+            Self::FlagsHmac { hmac: false } => write!(f, "flag AUTHENTICATED is set but HMAC_V1 is missing"),
+            Self::HmacMissing => write!(f, "a key was given, but the frame carries no HMAC_V1"),
+            Self::Hmac => write!(f, "HMAC_V1 does not match: another key, or an altered frame"),
+            Self::Kind { needed, found } => {
+                write!(f, "the frame is of kind {found}, needed is kind {needed}")
+            }
+            Self::TlvMissing { tlv } => write!(f, "TLV {tlv:02X} is missing"),
+            Self::ForeignTlv { tlv, kind } => write!(f, "TLV {tlv:02X} does not belong to kind {kind}"),
+            Self::Shape { field, needed, found } => write!(f, "{field} is {found}, needed is {needed}"),
+            Self::Code { field, found } => write!(f, "{field} has the unknown code {found}"),
+            Self::Number { field } => write!(f, "{field} is not finite or out of range"),
+            Self::Results { expected } => write!(f, "RESULTS_V1: expected {expected}"),
+            Self::FlagsResults { flag } => write!(f, "flag {flag} does not agree with RESULTS_V1"),
+            Self::Context { reason } => write!(f, "context: {reason}"),
+            Self::ContextDiffers => write!(f, "the artefacts come from different contexts"),
+            Self::BufferTooSmall { needed, available } => {
+                write!(f, "buffer too small: {needed} needed, {available} given")
+            }
+            Self::KeyLength { found } => write!(f, "the HMAC key has {found} bytes; 16 to 64 are needed"),
+            Self::TooLarge { field, max, found } => {
+                write!(f, "{field} is {found}, the largest possible is {max}")
+            }
+            Self::Argument { expected } => write!(f, "{expected}"),
+            Self::NonFinite { row, column } => {
+                write!(f, "the value at row {row}, column {column} is not finite")
+            }
+            Self::RowLength { row, needed, found } => {
+                write!(f, "row {row} has {found} columns, needed are {needed}")
+            }
+            Self::WindowRows { needed, found } => {
+                write!(f, "the window has {found} rows, at least {needed} are needed")
+            }
+            Self::RowCount { stated, found } => write!(f, "{stated} rows were stated, {found} came"),
+            Self::StepRange => write!(f, "values too large: even delta_q16 = 4294967295 saturates"),
+            Self::Npy { reason } => write!(f, ".npy: {reason}"),
+            Self::Npz { reason } => write!(f, ".npz: {reason}"),
+        }
+    }
+}

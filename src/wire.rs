@@ -1,0 +1,98 @@
+//! What every parser here is made of: a bounds-checked reader, the one size function, and fixed layouts.
+#![deny(clippy::arithmetic_side_effects)]
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The product of `factors`, in bytes.
+///
+/// The one place where counts are multiplied: 64-bit and checked on every target, so that no product of fields
+/// can wrap (the class of CVE-2024-23605 and its three incomplete fixes).
+///
+/// # Errors
+/// [`ErrorKind::Size`] at `offset` if it overflows 64 bits.
+pub(crate) fn size(field: &'static str, offset: u64, factors: &[u64]) -> Result<u64> {
+    factors
+        .iter()
+        .try_fold(1u64, |product, &factor| product.checked_mul(factor))
+        .ok_or(Error::new(ErrorKind::Size { field }, offset))
+}
+
+/// `needed` as a `usize` if that many of `available` bytes are there.
+///
+/// # Errors
+/// [`ErrorKind::Truncated`] at `offset` otherwise, also where `needed` is beyond the target's address space.
+pub(crate) fn fits(field: &'static str, offset: u64, needed: u64, available: usize) -> Result<usize> {
+    match usize::try_from(needed) {
+        Ok(n) if n <= available => Ok(n),
+        _ => Err(Error::new(ErrorKind::Truncated { field, needed, available: available as u64 }, offset)),
+    }
+}
+
+/// A cursor over borrowed bytes. Every read is checked; offsets count from the start of the input.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+    offset: u64,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `bytes`, which start at `offset` of the caller's input.
+    pub(crate) const fn new(bytes: &'a [u8], offset: u64) -> Self {
+        Self { rest: bytes, offset }
+    }
+
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The next `len` bytes; on failure nothing is consumed and the error stands where `field` starts.
+    pub(crate) fn take(&mut self, field: &'static str, len: u64) -> Result<&'a [u8]> {
+        let n = fits(field, self.offset, len, self.rest.len())?;
+        let (head, rest) = self.rest.split_at_checked(n).ok_or(Error::new(
+            ErrorKind::Truncated { field, needed: len, available: self.rest.len() as u64 },
+            self.offset,
+        ))?;
+        self.rest = rest;
+        self.offset = self.offset.saturating_add(len);
+        Ok(head)
+    }
+
+    /// The next `N` bytes as an array.
+    pub(crate) fn take_array<const N: usize>(&mut self, field: &'static str) -> Result<&'a [u8; N]> {
+        let truncated = Error::new(
+            ErrorKind::Truncated { field, needed: N as u64, available: self.rest.len() as u64 },
+            self.offset,
+        );
+        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(truncated)?;
+        self.rest = rest;
+        self.offset = self.offset.saturating_add(N as u64);
+        Ok(head)
+    }
+}
+
+/// A fixed layout: a `#[repr(C)]` struct over zerocopy's byte-order types, and its fields as a table, which a
+/// test compares with the tables of spec/.
+macro_rules! layout {
+    ($(#[$doc:meta])* $vis:vis struct $name:ident { $( $field:ident: $ty:ty ),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout,
+            zerocopy::Immutable, zerocopy::Unaligned,
+        )]
+        #[repr(C)]
+        $vis struct $name { $( pub(crate) $field: $ty ),+ }
+
+        impl $name {
+            /// Offset, size and name of each field.
+            #[cfg(test)]
+            pub(crate) const FIELDS: &'static [(usize, usize, &'static str)] = &[
+                $( (core::mem::offset_of!($name, $field), core::mem::size_of::<$ty>(), stringify!($field)) ),+
+            ];
+        }
+    };
+}
+pub(crate) use layout;
