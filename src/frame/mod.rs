@@ -1,1 +1,39 @@
-//! The frame.
+//! The BIT frame: one parser, one checksum rule, one MAC rule and one routing key for every artefact.
+//!
+//! ```text
+//! frame = magic(4) ctx(8) tlv... END payload crc16(2)
+//! ```
+//!
+//! [`Frame::parse`] checks everything that can be checked without a key and hands out a zero-copy view;
+//! `Frame::verify` (feature `hmac`) turns it into an `AuthenticatedFrame`; [`FrameBuilder`] writes. The bytes
+//! are stated in spec/frame.md.
+
+mod build;
+mod config;
+mod context;
+mod crc;
+mod digest;
+#[cfg(feature = "hmac")]
+mod mac;
+mod route;
+mod tlv;
+mod view;
+
+pub use build::{ALL_TLVS, FrameBuilder};
+pub use config::{Config, Element, Flags, Kind};
+#[cfg(feature = "alloc")]
+pub use context::Context;
+pub use context::ContextHash;
+pub use crc::{Crc16, crc16};
+#[cfg(feature = "hmac")]
+pub use mac::{AuthenticatedFrame, Key};
+pub use route::RoutingKey;
+pub use tlv::{Tlv, TlvType, Tlvs};
+pub use view::{Frame, Frames};
+
+pub(crate) use config::{ConfigRaw, FlagsRaw};
+pub(crate) use tlv::length_rule;
+pub(crate) use view::DIGEST_FREE_SIZE;
+
+/// The first four bytes of every frame.
+pub const MAGIC: [u8; 4] = *b"BIT\x01";

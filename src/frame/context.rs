@@ -1,0 +1,401 @@
+//! The context of an artefact: what has to agree before two of them can be compared (spec/frame.md, "Context").
+
+use core::fmt;
+
+use super::digest::blake2b_64;
+
+/// ctx: the 8-byte BLAKE2b digest of the canonical context JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ContextHash(pub [u8; 8]);
+
+impl ContextHash {
+    /// The hash of a canonical context JSON.
+    pub fn of(canonical_json: &[u8]) -> Self {
+        Self(blake2b_64(canonical_json))
+    }
+}
+
+impl fmt::Display for ContextHash {
+    /// 16 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(feature = "alloc")]
+pub use owned::Context;
+
+#[cfg(feature = "alloc")]
+mod owned {
+    use alloc::format;
+    use alloc::string::{String, ToString};
+    use alloc::vec::Vec;
+    use core::fmt::Write;
+
+    use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+    use super::ContextHash;
+    use crate::error::{Error, ErrorKind, Result};
+    use crate::frame::config::Kind;
+    use crate::frame::tlv::TlvType;
+    use crate::frame::view::Frame;
+
+    /// A context: canonical JSON (RFC 8785) of an object with at least `dim`, `model_id`, `pi_id` and
+    /// `space_id`. Numbers are integers of magnitude up to 2^53 - 1.
+    ///
+    /// Two artefacts are comparable if their whole contexts are equal. Equal contexts with empty ids prove
+    /// nothing.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    pub struct Context {
+        canonical: String,
+        dim: u32,
+    }
+
+    /// CONTEXT_V1 is a TLV, so a context has at most this many bytes.
+    const MAX_LEN: usize = u16::MAX as usize;
+
+    impl Context {
+        /// The context of three ids and a dimension.
+        ///
+        /// # Errors
+        /// [`ErrorKind::TooLarge`] if the text does not fit a TLV.
+        pub fn new(space_id: &str, model_id: &str, pi_id: &str, dim: u32) -> Result<Self> {
+            Self::with_members(space_id, model_id, pi_id, dim, "{}")
+        }
+
+        /// The same with further members, given as the text of a JSON object (canonical or not): digests of
+        /// the weights, tokenizer, rope, kv dtype; whatever makes two artefacts comparable.
+        ///
+        /// # Errors
+        /// [`ErrorKind::Context`] if the text is not a JSON object, repeats a member, names one of the four, or
+        /// holds a number that is not an integer of magnitude up to 2^53 - 1; the offset is its place in the
+        /// text. [`ErrorKind::TooLarge`] if the result does not fit a TLV.
+        pub fn with_members(space: &str, model: &str, pi: &str, dim: u32, members: &str) -> Result<Self> {
+            let Json::Object(mut object) = parse(members)? else {
+                return Err(refused("the further members have to be a JSON object", 0));
+            };
+            let ids = [("dim", Json::Integer(i64::from(dim)))].into_iter().chain(
+                [("model_id", model), ("pi_id", pi), ("space_id", space)]
+                    .map(|(name, id)| (name, Json::String(id.to_string()))),
+            );
+            for (name, value) in ids {
+                if object.iter().any(|(other, _)| other == name) {
+                    return Err(refused("dim and the three ids are given apart from the further members", 0));
+                }
+                object.push((name.to_string(), value));
+            }
+            sort(&mut object)?;
+            let mut canonical = String::new();
+            Json::Object(object).write(&mut canonical);
+            if canonical.len() > MAX_LEN {
+                let (max, found) = (MAX_LEN as u64, canonical.len() as u64);
+                return Err(Error::caller(ErrorKind::TooLarge { field: "the context", max, found }));
+            }
+            Ok(Self { canonical, dim })
+        }
+
+        /// Reads the bytes of CONTEXT_V1.
+        ///
+        /// # Errors
+        /// [`ErrorKind::Context`] if they are not JSON, repeat a member, are not canonical, or lack one of the
+        /// four members; the offset counts from the start of the bytes.
+        pub fn parse(bytes: &[u8]) -> Result<Self> {
+            let text = core::str::from_utf8(bytes)
+                .map_err(|error| refused("not UTF-8", error.valid_up_to() as u64))?;
+            let json = parse(text)?;
+            let mut canonical = String::with_capacity(text.len());
+            json.write(&mut canonical);
+            if canonical != text {
+                let same = canonical.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
+                return Err(refused("not canonical (RFC 8785)", same as u64));
+            }
+            let Json::Object(object) = json else {
+                return Err(refused("not a JSON object", 0));
+            };
+            let member = |name: &str| object.iter().find(|(other, _)| other == name).map(|(_, value)| value);
+            if ["model_id", "pi_id", "space_id"]
+                .iter()
+                .any(|name| !matches!(member(name), Some(Json::String(_))))
+            {
+                return Err(refused("model_id, pi_id and space_id have to be there, as strings", 0));
+            }
+            let dim = match member("dim") {
+                Some(Json::Integer(dim)) => u32::try_from(*dim).ok(),
+                _ => None,
+            };
+            let dim = dim.ok_or(refused("dim has to be there, an integer of 32 bits", 0))?;
+            Ok(Self { canonical, dim })
+        }
+
+        /// The canonical JSON: the value of CONTEXT_V1.
+        pub fn as_str(&self) -> &str {
+            &self.canonical
+        }
+
+        /// The member `dim`.
+        pub fn dim(&self) -> u32 {
+            self.dim
+        }
+
+        /// ctx: the 64-bit hash.
+        pub fn hash(&self) -> ContextHash {
+            ContextHash::of(self.canonical.as_bytes())
+        }
+    }
+
+    impl Frame<'_> {
+        /// CONTEXT_V1, held to RFC 8785 and to the frame: its `dim` is CONFIG_V1's, and 0 for ledger chunks
+        /// and indexes. `None` where the frame carries no context.
+        ///
+        /// # Errors
+        /// [`ErrorKind::Context`] with the place in the frame.
+        pub fn context(&self) -> Result<Option<Context>> {
+            let Some(tlv) = self.tlv(TlvType::CONTEXT) else {
+                return Ok(None);
+            };
+            let context = Context::parse(tlv.value).map_err(|error| error.nested(tlv.value_offset()))?;
+            let dim = match self.kind() {
+                Kind::LEDGER_CHUNK | Kind::LEDGER_INDEX => 0,
+                _ => self.config().dim,
+            };
+            if context.dim == dim {
+                Ok(Some(context))
+            } else {
+                Err(refused("dim is not that of CONFIG_V1", tlv.value_offset()))
+            }
+        }
+    }
+
+    fn refused(reason: &'static str, offset: u64) -> Error {
+        Error::new(ErrorKind::Context { reason }, offset)
+    }
+
+    /// JSON as contexts use it. Objects keep their members sorted as RFC 8785 asks.
+    enum Json {
+        Null,
+        Bool(bool),
+        Integer(i64),
+        String(String),
+        Array(Vec<Json>),
+        Object(Vec<(String, Json)>),
+    }
+
+    /// The most that a double holds exactly together with its neighbours (RFC 7493, 2.2).
+    const MAX_INTEGER: u64 = (1 << 53) - 1;
+    const NUMBERS: &str = "numbers have to be integers of magnitude up to 2^53 - 1";
+
+    fn parse(text: &str) -> Result<Json> {
+        serde_json::from_str(text).map_err(|error| {
+            // serde_json counts lines and columns from 1; a column is a byte.
+            let before: usize =
+                text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+            let offset = before.saturating_add(error.column().saturating_sub(1)) as u64;
+            let message = error.to_string();
+            if message.starts_with(NUMBERS) {
+                refused(NUMBERS, offset)
+            } else if message.starts_with(REPEATED) {
+                refused(REPEATED, offset)
+            } else {
+                refused("not JSON", offset)
+            }
+        })
+    }
+
+    const REPEATED: &str = "an object repeats a member";
+
+    /// Sorts members by the UTF-16 code units of their names (RFC 8785, 3.2.3).
+    fn sort(members: &mut [(String, Json)]) -> Result<()> {
+        members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+        let mut pairs = members.iter().zip(members.iter().skip(1));
+        if pairs.any(|((a, _), (b, _))| a == b) { Err(refused(REPEATED, 0)) } else { Ok(()) }
+    }
+
+    impl Json {
+        /// Writes RFC 8785 text. Strings escape what serde_json escapes: the quote, the backslash and control
+        /// characters, those with a short form in it and the others as lower-case \u00xx.
+        fn write(&self, out: &mut String) {
+            match self {
+                Self::Null => out.push_str("null"),
+                Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+                Self::Integer(value) => out.push_str(&format!("{value}")),
+                Self::String(value) => write_string(value, out),
+                Self::Array(items) => write_list(out, ['[', ']'], items, |item, out| item.write(out)),
+                Self::Object(members) => write_list(out, ['{', '}'], members, |(name, value), out| {
+                    write_string(name, out);
+                    out.push(':');
+                    value.write(out);
+                }),
+            }
+        }
+    }
+
+    fn write_list<T>(
+        out: &mut String,
+        [open, close]: [char; 2],
+        items: &[T],
+        each: impl Fn(&T, &mut String),
+    ) {
+        out.push(open);
+        for (i, item) in items.iter().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            each(item, out);
+        }
+        out.push(close);
+    }
+
+    fn write_string(value: &str, out: &mut String) {
+        // Writing to a String cannot fail, nor can a &str fail to serialise.
+        let _ = write!(out, "{}", serde_json::to_string(value).unwrap_or_default());
+    }
+
+    impl<'de> Deserialize<'de> for Json {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct JsonVisitor;
+
+            impl<'de> Visitor<'de> for JsonVisitor {
+                type Value = Json;
+
+                fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                    f.write_str("JSON")
+                }
+
+                fn visit_unit<E>(self) -> Result<Json, E> {
+                    Ok(Json::Null)
+                }
+
+                fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+                    Ok(Json::Bool(value))
+                }
+
+                fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Json, E> {
+                    if value.unsigned_abs() <= MAX_INTEGER {
+                        Ok(Json::Integer(value))
+                    } else {
+                        Err(E::custom(NUMBERS))
+                    }
+                }
+
+                fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Json, E> {
+                    self.visit_i64(i64::try_from(value).map_err(|_| E::custom(NUMBERS))?)
+                }
+
+                fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Json, E> {
+                    Err(E::custom(NUMBERS))
+                }
+
+                fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+                    Ok(Json::String(value.to_string()))
+                }
+
+                fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+                    let mut array = Vec::new();
+                    while let Some(item) = items.next_element()? {
+                        array.push(item);
+                    }
+                    Ok(Json::Array(array))
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+                    let mut object = Vec::new();
+                    while let Some(member) = members.next_entry()? {
+                        object.push(member);
+                    }
+                    sort(&mut object).map_err(|_| A::Error::custom(REPEATED))?;
+                    Ok(Json::Object(object))
+                }
+            }
+
+            deserializer.deserialize_any(JsonVisitor)
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        fn reason(result: Result<Context>) -> (&'static str, u64) {
+            let error = result.unwrap_err();
+            match error.kind() {
+                ErrorKind::Context { reason } => (reason, error.offset()),
+                _ => panic!("{error:?}"),
+            }
+        }
+
+        // Expectations from Python's hashlib.blake2b(digest_size=8), ../fixtures bit_primitives.
+        #[test]
+        fn canonical_text_and_hash() {
+            let context = Context::new("myspace", "mymodel", "mypi", 128).unwrap();
+            assert_eq!(
+                context.as_str(),
+                r#"{"dim":128,"model_id":"mymodel","pi_id":"mypi","space_id":"myspace"}"#
+            );
+            assert_eq!(context.hash().to_string(), "45764426279b0716");
+            let context = Context::new("прост", "mymodel", "mypi", 128).unwrap();
+            assert_eq!(context.hash().to_string(), "a5bffa684ae8d5e2");
+            assert_eq!(Context::parse(context.as_str().as_bytes()).unwrap(), context);
+        }
+
+        #[test]
+        fn members_sort_by_utf16_and_escape_as_rfc_8785() {
+            // RFC 8785, 3.2.3: U+1F600 is D83D DE00 in UTF-16 and sorts before U+FB33.
+            let members = r#"{"\ufb33":1,"\ud83d\ude00":2,"\u0080":3,"\r":4,"1":[true,null,-7],"é":{"b":1,"a":"\u000f\u000a'\"\\\/"}}"#;
+            let context = Context::with_members("", "", "", 1, members).unwrap();
+            let expected = "{\"\\r\":4,\"1\":[true,null,-7],\"dim\":1,\"model_id\":\"\",\"pi_id\":\"\",\
+                \"space_id\":\"\",\"\u{80}\":3,\"é\":{\"a\":\"\\u000f\\n'\\\"\\\\/\",\"b\":1},\"😀\":2,\"\u{fb33}\":1}";
+            assert_eq!(context.as_str(), expected);
+            assert_eq!(Context::parse(expected.as_bytes()).unwrap(), context);
+        }
+
+        #[test]
+        fn refuses_what_is_not_canonical() {
+            let good = r#"{"dim":1,"model_id":"","pi_id":"","space_id":""}"#;
+            Context::parse(good.as_bytes()).unwrap();
+            for (text, at) in [
+                (r#"{ "dim":1,"model_id":"","pi_id":"","space_id":""}"#, 1),
+                (r#"{"model_id":"","dim":1,"pi_id":"","space_id":""}"#, 2),
+                (r#"{"dim":1,"model_id":"\u0061","pi_id":"","space_id":""}"#, 21),
+                (r#"{"dim":1,"model_id":"","pi_id":"","space_id":"\/"}"#, 46),
+            ] {
+                assert_eq!(
+                    reason(Context::parse(text.as_bytes())),
+                    ("not canonical (RFC 8785)", at),
+                    "{text}"
+                );
+            }
+        }
+
+        #[test]
+        fn refuses_repeats_fractions_and_missing_members() {
+            let parse = |text: &str| reason(Context::parse(text.as_bytes())).0;
+            assert_eq!(parse(r#"{"dim":1,"dim":1,"model_id":"","pi_id":"","space_id":""}"#), REPEATED);
+            assert_eq!(parse(r#"{"a":{"x":1,"\u0078":2}}"#), REPEATED);
+            for number in
+                ["1.0", "1e2", "-0", "9007199254740992", "-9007199254740992", "18446744073709551616"]
+            {
+                assert_eq!(parse(&format!("{{\"a\":{number}}}")), NUMBERS, "{number}");
+            }
+            assert_eq!(parse(r#"{"dim":1}"#), "model_id, pi_id and space_id have to be there, as strings");
+            let dim = "dim has to be there, an integer of 32 bits";
+            assert_eq!(parse(r#"{"dim":-1,"model_id":"","pi_id":"","space_id":""}"#), dim);
+            assert_eq!(parse(r#"{"dim":4294967296,"model_id":"","pi_id":"","space_id":""}"#), dim);
+            assert_eq!(parse("[]"), "not a JSON object");
+            assert_eq!(parse("{\"a\":\"\\ud800\"}"), "not JSON");
+            assert_eq!(parse(&"[".repeat(100_000)), "not JSON");
+            assert_eq!(reason(Context::parse(b"{\"\xFF\":1}")), ("not UTF-8", 2));
+            assert_eq!(reason(Context::with_members("", "", "", 1, "{\n\"a\":x}")), ("not JSON", 6));
+            assert_eq!(
+                reason(Context::with_members("", "", "", 1, r#"{"dim":2}"#)).0,
+                "dim and the three ids are given apart from the further members"
+            );
+        }
+
+        #[test]
+        fn too_long_for_a_tlv() {
+            let id = "x".repeat(65_536);
+            let error = Context::new(&id, "", "", 1).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::TooLarge { max: 65_535, .. }), "{error}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! HMAC_V1: who wrote a frame (spec/frame.md, "HMAC_V1").
+
+use core::fmt;
+use core::ops::Deref;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::view::Frame;
+use crate::error::{Error, ErrorKind, Result};
+
+/// An HMAC-SHA-256 key (RFC 2104), 16 to 64 bytes.
+///
+/// Holds the keyed hash states rather than the key, so that each frame costs no key set-up; they are wiped on
+/// drop and never printed. Keys that differ only in trailing zero bytes are the same key under HMAC.
+#[derive(Clone)]
+pub struct Key(Hmac<Sha256>);
+
+impl Key {
+    /// # Errors
+    /// [`ErrorKind::KeyLength`] outside 16 to 64 bytes: shorter keys can be guessed, and longer ones would be
+    /// hashed first, so that a key and its hash were the same key.
+    pub fn new(bytes: &[u8]) -> Result<Self> {
+        let refused = Error::caller(ErrorKind::KeyLength { found: bytes.len() as u64 });
+        if !(16..=64).contains(&bytes.len()) {
+            return Err(refused);
+        }
+        Hmac::new_from_slice(bytes).map(Self).map_err(|_| refused)
+    }
+
+    fn keyed(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        mac
+    }
+
+    pub(crate) fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.keyed(parts).finalize().into_bytes().into()
+    }
+
+    /// Constant-time comparison (`subtle`, by way of `Mac::verify`).
+    pub(crate) fn verify(&self, parts: &[&[u8]], tag: &[u8; 32]) -> bool {
+        self.keyed(parts).verify(tag.into()).is_ok()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// A frame whose HMAC_V1 was verified with a key: only [`Frame::verify`] makes one.
+///
+/// Functions that must not act on frames of unknown origin take this type. A MAC does not stop replay: an old
+/// frame of the same author stays authentic.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthenticatedFrame<'a>(Frame<'a>);
+
+impl<'a> AuthenticatedFrame<'a> {
+    /// The frame inside, as any checked frame.
+    pub const fn into_frame(self) -> Frame<'a> {
+        self.0
+    }
+}
+
+impl<'a> Deref for AuthenticatedFrame<'a> {
+    type Target = Frame<'a>;
+
+    fn deref(&self) -> &Frame<'a> {
+        &self.0
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// Verifies HMAC_V1 under `key`, in constant time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::HmacMissing`] where the frame carries none, so that stripping the MAC is no way past a
+    /// caller who has a key; [`ErrorKind::Hmac`] where it does not match. Both stand where HMAC_V1's hash
+    /// stands, or where HMAC_V1 would.
+    pub fn verify(self, key: &Key) -> Result<AuthenticatedFrame<'a>> {
+        let Some((tag, offset)) = self.hmac() else {
+            return Err(Error::new(ErrorKind::HmacMissing, self.hmac_place()));
+        };
+        if key.verify(&self.hmac_input(), tag) {
+            Ok(AuthenticatedFrame(self))
+        } else {
+            Err(Error::new(ErrorKind::Hmac, offset))
+        }
+    }
+}
