@@ -31,9 +31,6 @@ pub use route::RoutingKey;
 pub use tlv::{Tlv, TlvType, Tlvs};
 pub use view::{Frame, Frames};
 
-pub(crate) use config::{ConfigRaw, FlagsRaw};
-pub(crate) use tlv::length_rule;
-pub(crate) use view::DIGEST_FREE_SIZE;
 
 /// The first four bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"BIT\x01";
