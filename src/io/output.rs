@@ -15,7 +15,7 @@ use super::{Cause, FileError};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 /// A file being written. Dropped without [`commit`](OutputFile::commit), it leaves no trace.
 #[derive(Debug)]
@@ -24,7 +24,8 @@ pub struct OutputFile {
     /// The folder, open since before the first byte: if it cannot be synced, that shows early.
     #[cfg(unix)]
     folder: File,
-    file: BufWriter<NamedTempFile>,
+    file: BufWriter<File>,
+    temporary: TempPath,
     permissions: Option<fs::Permissions>,
 }
 
@@ -41,7 +42,7 @@ impl OutputFile {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let at_folder = |error| FileError::new(folder_path, plain(error));
+        let at_folder = |error: io::Error| FileError::new(folder_path, error);
         #[cfg(unix)]
         let folder = File::open(folder_path).map_err(at_folder)?;
         let mut builder = tempfile::Builder::new();
@@ -51,13 +52,16 @@ impl OutputFile {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        let file = builder.tempfile_in(folder_path).map_err(at_folder)?;
+        // The error's text would name the temporary file, which nobody asked for.
+        let file = builder.tempfile_in(folder_path).map_err(|error| at_folder(error.kind().into()))?;
+        let (file, temporary) = file.into_parts();
         let file = BufWriter::with_capacity(64 << 10, file);
         Ok(Self {
-            path: path.to_owned(),
+            path: path.to_path_buf(),
             #[cfg(unix)]
             folder,
             file,
+            temporary,
             permissions,
         })
     }
@@ -74,17 +78,18 @@ impl OutputFile {
     /// Those of the operating system. If it is the folder's sync that fails, the whole file already has its name, but a
     /// power cut may yet undo that; any other error leaves the name as it was.
     pub fn commit(self) -> Result<(), FileError> {
-        let Self { path, file, permissions, .. } = self;
-        let at_path = |error| FileError::new(&path, plain(error));
+        // On any error `temporary` is dropped, which removes the file.
+        let Self { path, file, temporary, permissions, .. } = self;
+        let at_path = |error: io::Error| FileError::new(&path, error);
         let file = file.into_inner().map_err(|error| at_path(error.into_error()))?;
         if let Some(permissions) = permissions {
-            file.as_file().set_permissions(permissions).map_err(at_path)?;
+            file.set_permissions(permissions).map_err(at_path)?;
         }
-        file.as_file().sync_all().map_err(at_path)?;
+        file.sync_all().map_err(at_path)?;
+        drop(file);
         // Asked again: much may have happened since `create`.
         existing(&path).map_err(at_path)?;
-        // On an error the temporary file comes back in it, and is removed as it is dropped.
-        file.persist(&path).map_err(|error| at_path(error.error))?;
+        temporary.persist(&path).map_err(|error| at_path(error.error))?;
         #[cfg(unix)]
         match self.folder.sync_all() {
             // Some network file systems have no such call; there is nothing more to be done there.
@@ -98,17 +103,17 @@ impl OutputFile {
 
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes).map_err(plain)
+        self.file.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush().map_err(plain)
+        self.file.flush()
     }
 }
 
 impl Seek for OutputFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to).map_err(plain)
+        self.file.seek(to)
     }
 }
 
@@ -154,16 +159,4 @@ fn ordinary(permissions: fs::Permissions) -> fs::Permissions {
     }
     #[cfg(not(unix))]
     permissions
-}
-
-/// tempfile's errors name the temporary file, which nobody asked for.
-fn plain(error: io::Error) -> io::Error {
-    if error.raw_os_error().is_none()
-        && error.get_ref().is_some()
-        && error.kind() != io::ErrorKind::InvalidInput
-    {
-        error.kind().into()
-    } else {
-        error
-    }
 }
