@@ -56,6 +56,43 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
+/// A few characters of the input, quoted in an error: a type name, say. Cut to 14 bytes, printed with anything
+/// that is not printable ASCII escaped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Snippet {
+    bytes: [u8; 14],
+    len: u8,
+    cut: bool,
+}
+
+impl Snippet {
+    /// The first bytes of `text`.
+    #[must_use]
+    pub fn new(text: &[u8]) -> Self {
+        let mut bytes = [0; 14];
+        let len = bytes.iter_mut().zip(text).map(|(to, &from)| *to = from).count();
+        Self { bytes, len: u8::try_from(len).unwrap_or(0), cut: text.len() > len }
+    }
+
+    /// The bytes quoted.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Snippet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.as_bytes().escape_ascii(), if self.cut { "..." } else { "" })
+    }
+}
+
+impl fmt::Debug for Snippet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
 macro_rules! kinds {
     ($( $(#[$doc:meta])* $name:ident $({ $( $(#[$fdoc:meta])* $field:ident: $ty:ty ),+ $(,)? })? ;)+) => {
         /// Every way in which bytes, values or arguments can be refused.
@@ -311,10 +348,31 @@ kinds! {
         /// What is wrong.
         reason: &'static str,
     };
+    /// The array has another element type.
+    NpyType {
+        /// The types that would do.
+        needed: &'static str,
+        /// The type found, as the file spells it.
+        found: Snippet,
+    };
+    /// The array has another number of dimensions.
+    NpyDims {
+        /// What is needed.
+        needed: &'static str,
+        /// How many it has.
+        found: u32,
+    };
     /// A .npz archive that is none, or lacks what was asked for.
     Npz {
         /// What is wrong.
         reason: &'static str,
+    };
+    /// A covariance matrix whose halves differ by more than rounding explains.
+    Asymmetric {
+        /// The row of the upper of the two values, from 0.
+        row: u64,
+        /// Its column, from 0.
+        column: u64,
     };
 }
 
@@ -334,6 +392,7 @@ impl ErrorKind {
                 | Self::RowCount { .. }
                 | Self::StepRange
                 | Self::Npz { .. }
+                | Self::Asymmetric { .. }
         )
     }
 }
@@ -414,7 +473,19 @@ impl fmt::Display for ErrorKind {
             Self::RowCount { stated, found } => write!(f, "{stated} rows were stated, {found} came"),
             Self::StepRange => write!(f, "values too large: even delta_q16 = 4294967295 saturates"),
             Self::Npy { reason } => write!(f, ".npy: {reason}"),
+            Self::NpyType { needed, found } => {
+                write!(f, "the array's type is '{found}', needed is {needed}")
+            }
+            Self::NpyDims { needed, found } => {
+                let s = if found == 1 { "" } else { "s" };
+                write!(f, "the array has {found} dimension{s}, needed is {needed}")
+            }
             Self::Npz { reason } => write!(f, ".npz: {reason}"),
+            Self::Asymmetric { row, column } => write!(
+                f,
+                "the covariance matrix is not symmetric: the values at row {row}, column {column} and at row \
+                 {column}, column {row} differ"
+            ),
         }
     }
 }

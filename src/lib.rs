@@ -15,4 +15,4 @@ pub mod frame;
 pub mod io;
 mod wire;
 
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, Snippet};
