@@ -9,10 +9,16 @@ extern crate std;
 
 mod arch;
 pub mod beacon;
+#[cfg(feature = "alloc")]
+mod check;
 mod error;
 pub mod frame;
 #[cfg(feature = "std")]
 pub mod io;
+#[cfg(test)]
+mod spec;
 mod wire;
 
+#[cfg(feature = "alloc")]
+pub use check::check;
 pub use error::{Error, ErrorKind, Result, Snippet};

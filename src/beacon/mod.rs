@@ -22,3 +22,6 @@ pub use scl::Scl;
 pub use view::Beacon;
 #[cfg(feature = "alloc")]
 pub use window::{Against, Encoded, Measured, StepChoice, Window, WindowOptions};
+
+#[cfg(test)]
+pub(crate) use calibration::CalibRaw;

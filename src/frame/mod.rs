@@ -31,6 +31,12 @@ pub use route::RoutingKey;
 pub use tlv::{Tlv, TlvType, Tlvs};
 pub use view::{Frame, Frames};
 
-
 /// The first four bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"BIT\x01";
+
+#[cfg(test)]
+pub(crate) use {
+    config::{ConfigRaw, FlagsRaw},
+    digest::HashRaw,
+    tlv::{LengthRule, length_rule},
+};

@@ -201,9 +201,17 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// [`ErrorKind::ContextDiffers`].
     pub fn same_context(&self, other: &Self) -> Result<()> {
-        let same = match (self.context, other.context) {
-            (Some(a), Some(b)) => a == b,
-            _ => self.ctx() == other.ctx(),
+        self.check_context(other.ctx(), other.context)
+    }
+
+    /// The same with a context that no frame carries: its hash, and its canonical JSON if it is at hand.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ContextDiffers`].
+    pub fn check_context(&self, ctx: ContextHash, canonical_json: Option<&[u8]>) -> Result<()> {
+        let same = match (self.context, canonical_json) {
+            (Some(own), Some(other)) => own == other,
+            _ => self.ctx() == ctx,
         };
         if same { Ok(()) } else { Err(Error::caller(ErrorKind::ContextDiffers)) }
     }

@@ -15,6 +15,7 @@ pub mod npy;
 #[cfg(feature = "npz")]
 pub mod npz;
 pub mod output;
+pub mod window;
 
 /// What went wrong while a file was read or written, without the file's name.
 #[derive(Debug)]

@@ -1,0 +1,166 @@
+//! How a run ends: what goes to standard output, and with which status.
+
+use std::fmt::{self, Display, Write as _};
+use std::io::{self, Write};
+
+use bitwire::io::{Cause, FileError};
+use bitwire::{Error, ErrorKind};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+
+/// A verb that ran to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, or valid: status 0.
+    Good,
+    /// Checked and found invalid: status 1.
+    Invalid,
+}
+
+impl Outcome {
+    pub fn valid(valid: bool) -> Self {
+        if valid { Self::Good } else { Self::Invalid }
+    }
+}
+
+/// A verb that could not run to its end.
+#[derive(Debug)]
+pub enum Problem {
+    /// A file that cannot be read, written or made sense of.
+    File(FileError),
+    /// A file that was read and found invalid.
+    Found { file: String, error: Error },
+    /// A mistake of the caller.
+    Usage(String),
+    /// Standard output cannot be written.
+    Stdout(io::Error),
+    /// Reported when it was met.
+    Reported,
+}
+
+impl Problem {
+    /// What was found in a frame: invalid where a check says so, unreadable otherwise.
+    pub fn frame(file: &str, error: Error) -> Self {
+        Self::Found { file: file.to_owned(), error }
+    }
+
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Found { error, .. } if is_verdict(error.kind()) => 1,
+            _ => 2,
+        }
+    }
+
+    pub fn report(&self) {
+        if !matches!(self, Self::Reported) {
+            let _ = writeln!(io::stderr(), "bitwire: {self}");
+        }
+    }
+}
+
+/// Whether the kind says that a frame was read and a check of it failed.
+fn is_verdict(kind: ErrorKind) -> bool {
+    use ErrorKind as K;
+    matches!(
+        kind,
+        K::Crc { .. }
+            | K::ContextHash
+            | K::Digest
+            | K::DigestMissing
+            | K::FlagsHmac { .. }
+            | K::Hmac
+            | K::HmacMissing
+    )
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::Found { file, error } => write!(f, "{file}: {error}"),
+            Self::Usage(message) => f.write_str(message),
+            Self::Reported => Ok(()),
+            Self::Stdout(error) => write!(f, "standard output: {}", Cause::Io(io::Error::from(error.kind()))),
+        }
+    }
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        Self::Stdout(error)
+    }
+}
+
+/// What goes to standard output, written when the verb is done.
+#[derive(Default)]
+pub struct Output {
+    pending: Vec<u8>,
+}
+
+impl Output {
+    pub fn line(&mut self, line: impl Display) {
+        let mut text = String::new();
+        let _ = writeln!(text, "{line}");
+        self.pending.extend_from_slice(text.as_bytes());
+    }
+
+    /// `label` in a column of its own, then the value.
+    pub fn labelled(&mut self, label: &str, value: impl Display) {
+        self.line(format_args!("{label:<11} {value}"));
+    }
+
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.pending
+    }
+
+    /// The one JSON object of a verb; `verb` names its schema.
+    pub fn json(&mut self, verb: &str, members: Vec<(&'static str, Value)>) {
+        let object = Object { schema: format!("bitwire/{verb}/1"), members };
+        // Serialising into memory fails only for maps with keys that are no strings.
+        if serde_json::to_writer(&mut self.pending, &object).is_ok() {
+            self.pending.push(b'\n');
+        }
+    }
+
+    pub fn flush(&mut self) -> Result<(), Problem> {
+        let mut stdout = io::stdout().lock();
+        let pending = std::mem::take(&mut self.pending);
+        match stdout.write_all(&pending).and_then(|()| stdout.flush()) {
+            // A reader that has seen enough, such as head, is no failure.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written?),
+        }
+    }
+}
+
+/// A JSON object that keeps the order of its members.
+struct Object {
+    schema: String,
+    members: Vec<(&'static str, Value)>,
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.members.len() + 1))?;
+        map.serialize_entry("schema", &self.schema)?;
+        for (name, value) in &self.members {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// An error as the JSON of every verb shows it.
+pub fn error_json(error: &Error) -> Value {
+    serde_json::json!({
+        "kind": error.kind().name(),
+        "offset": error.offset(),
+        "message": error.to_string(),
+    })
+}

@@ -1,0 +1,5 @@
+use crate::args::Inspect;
+use crate::exit::{Outcome, Output, Problem};
+pub fn inspect(_: &Inspect, _: &mut Output) -> Result<Outcome, Problem> {
+    Ok(Outcome::Good)
+}

@@ -1,0 +1,71 @@
+//! Where bytes and contexts come from and go to.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use bitwire::frame::{AuthenticatedFrame, Context, Frame, Key};
+use bitwire::io::output::write_whole;
+use bitwire::io::{Cause, Escaped, FileError};
+
+use crate::args::ContextArgs;
+use crate::exit::{Output, Problem};
+
+/// `-` stands for standard input or output.
+pub fn is_stream(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The name by which messages call a file.
+pub fn name(path: &Path) -> String {
+    if is_stream(path) { "standard input".to_owned() } else { Escaped::path(path).to_string() }
+}
+
+/// A file, or standard input.
+pub fn open(path: &Path) -> Result<Box<dyn Read>, Problem> {
+    if is_stream(path) {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).map_err(|error| FileError::new(path, error))?;
+    Ok(Box::new(file))
+}
+
+/// All bytes of a file.
+pub fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes).map_err(|error| FileError::new(name(path), error))?;
+    Ok(bytes)
+}
+
+/// The frame that fills `bytes`, verified if there is a key.
+pub fn frame<'a>(file: &str, bytes: &'a [u8], key: Option<&Key>) -> Result<Frame<'a>, Problem> {
+    let checked = Frame::parse_exact(bytes).and_then(|frame| match key {
+        Some(key) => frame.verify(key).map(AuthenticatedFrame::into_frame),
+        None => Ok(frame),
+    });
+    checked
+        .and_then(|frame| bitwire::check(&frame).map(|()| frame))
+        .map_err(|error| Problem::frame(file, error))
+}
+
+/// Writes a file whole, or the bytes to standard output in place of any other result.
+pub fn write(path: &Path, bytes: &[u8], out: &mut Output) -> Result<(), Problem> {
+    if is_stream(path) {
+        out.bytes().extend_from_slice(bytes);
+        return Ok(());
+    }
+    write_whole(path, |file| Ok(file.write_all(bytes)?))?;
+    Ok(())
+}
+
+/// The context that the arguments name.
+pub fn context(args: &ContextArgs, dim: u32) -> Result<Context, Problem> {
+    let id = |by_place: &Option<String>, by_name: &Option<String>| {
+        by_place.as_ref().or(by_name.as_ref()).cloned().unwrap_or_default()
+    };
+    let (space, model, pi) =
+        (id(&args.space_id, &args.space), id(&args.model_id, &args.model), id(&args.pi_id, &args.pi));
+    let members = args.members.as_deref().unwrap_or("{}");
+    Context::with_members(&space, &model, &pi, dim, members)
+        .map_err(|error| Problem::Usage(Cause::Format(error).to_string()))
+}
