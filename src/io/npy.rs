@@ -799,8 +799,8 @@ fn check_shape(shape: &[u64], len: usize, size: usize) -> Result<()> {
     let elements = wire::size("the array", 0, shape)?;
     wire::size("the array", 0, &[elements, size as u64])?;
     if elements != len as u64 {
-        let field = "the number of values";
-        return Err(Error::caller(ErrorKind::Shape { field, needed: elements, found: len as u64 }));
+        let expected = "the number of values has to be the product of the array's dimensions";
+        return Err(Error::caller(ErrorKind::Argument { expected }));
     }
     Ok(())
 }
@@ -813,7 +813,7 @@ macro_rules! writers {
         /// big-endian machine one for every 16 KiB).
         ///
         /// # Errors
-        /// [`ErrorKind::Shape`] if `values` has not as many values as `shape` says, [`ErrorKind::NpyDims`] over four
+        /// [`ErrorKind::Argument`] if `values` has not as many values as `shape` says, [`ErrorKind::NpyDims`] over four
         /// dimensions, or the writer's own.
         pub fn $array(mut writer: impl Write, shape: &[u64], values: &[$ty]) -> Result<(), Cause> {
             check_shape(shape, values.len(), size_of::<$ty>())?;
@@ -875,9 +875,10 @@ pub(crate) fn read_floats<R: Read>(
     Ok((header, values))
 }
 
-/// The only value of an array of one float or integer, of any shape; `None` if f64 cannot hold it exactly.
+/// The only value of an array of one float or integer, of any shape.
 #[cfg(feature = "npz")]
-pub(crate) fn read_scalar<R: Read>(mut reader: R) -> Result<Option<f64>, Cause> {
+pub(crate) fn read_scalar(reader: &mut dyn Read) -> Result<f64, Cause> {
+    let mut reader = reader;
     let header = Header::read(&mut reader)?;
     let elements = header.shape().iter().try_fold(1u64, |n, &dim| n.checked_mul(dim)).unwrap_or(u64::MAX);
     if elements != 1 {
@@ -900,9 +901,9 @@ pub(crate) fn read_scalar<R: Read>(mut reader: R) -> Result<Option<f64>, Cause> 
     // The low bytes of the word are the element; the casts cut the rest off.
     #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_precision_loss)]
     let integer = match header.dtype {
-        Dtype::F16 => return Ok(Some(f16::from_bits(word as u16).into())),
-        Dtype::F32 => return Ok(Some(f32::from_bits(word as u32).into())),
-        Dtype::F64 => return Ok(Some(f64::from_bits(word))),
+        Dtype::F16 => return Ok(f16::from_bits(word as u16).into()),
+        Dtype::F32 => return Ok(f32::from_bits(word as u32).into()),
+        Dtype::F64 => return Ok(f64::from_bits(word)),
         Dtype::I8 => i128::from(word as i8),
         Dtype::I16 => i128::from(word as i16),
         Dtype::I32 => i128::from(word as i32),
@@ -912,6 +913,10 @@ pub(crate) fn read_scalar<R: Read>(mut reader: R) -> Result<Option<f64>, Cause> 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
     let value = integer as f64;
     #[allow(clippy::cast_possible_truncation)]
-    let exact = value as i128 == integer;
-    Ok(exact.then_some(value))
+    if value as i128 == integer {
+        Ok(value)
+    } else {
+        let reason = "the integer is too large for f64 to hold it exactly";
+        Err(Error::new(ErrorKind::Npy { reason }, header.data_offset).into())
+    }
 }
