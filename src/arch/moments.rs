@@ -187,13 +187,13 @@ fn absorb_rows<I: Isa, T: Sample>(isa: I, rows: &[T], before: u64, state: State<
         let n = count as f64;
         let mut update = Update::new(isa, 1.0 / n, libm::sqrt((n - 1.0) / n), trace);
         match &mut keep {
-            Keep::Trace => update.row(row, mean, Drop),
-            Keep::Diagonal(sums) => update.row(row, mean, Squares(sums)),
+            Keep::Trace => update.row::<T, TRACE>(row, mean, &mut []),
+            Keep::Diagonal(sums) => update.row::<T, SQUARES>(row, mean, sums),
             Keep::Block { panels, capacity, used } => {
                 let columns = row.chunks(PANEL).zip(mean.chunks_mut(PANEL));
                 for ((x, mean), panel) in columns.zip(panels.chunks_exact_mut(*capacity * PANEL)) {
                     // The caller hands in no more rows than the block has room for.
-                    update.row(x, mean, Deviations(&mut panel[*used * PANEL..][..x.len()]));
+                    update.row::<T, DEVIATIONS>(x, mean, &mut panel[*used * PANEL..][..x.len()]);
                 }
                 *used += 1;
             }
@@ -220,49 +220,10 @@ struct Update<I: Isa> {
     tail: [f64; LANES],
 }
 
-/// What to do with the scaled deviations of some columns.
-trait Sink {
-    /// Of the vector at column `at`.
-    fn vector<I: Isa>(&mut self, isa: I, at: usize, u: I::V, square: I::V);
-    /// Of column `at`.
-    fn scalar(&mut self, at: usize, u: f64);
-}
-
-struct Drop;
-
-impl Sink for Drop {
-    #[inline(always)]
-    fn vector<I: Isa>(&mut self, _: I, _: usize, _: I::V, _: I::V) {}
-    #[inline(always)]
-    fn scalar(&mut self, _: usize, _: f64) {}
-}
-
-struct Squares<'a>(&'a mut [f64]);
-
-impl Sink for Squares<'_> {
-    #[inline(always)]
-    fn vector<I: Isa>(&mut self, isa: I, at: usize, _: I::V, square: I::V) {
-        let sums = &mut self.0[at..][..I::LEN];
-        isa.store(isa.add(isa.load(sums), square), sums);
-    }
-    #[inline(always)]
-    fn scalar(&mut self, at: usize, u: f64) {
-        self.0[at] += u * u;
-    }
-}
-
-struct Deviations<'a>(&'a mut [f64]);
-
-impl Sink for Deviations<'_> {
-    #[inline(always)]
-    fn vector<I: Isa>(&mut self, isa: I, at: usize, u: I::V, _: I::V) {
-        isa.store(u, &mut self.0[at..][..I::LEN]);
-    }
-    #[inline(always)]
-    fn scalar(&mut self, at: usize, u: f64) {
-        self.0[at] = u;
-    }
-}
+/// What becomes of the scaled deviations of some columns: nothing, their squares added, or themselves stored.
+const TRACE: u8 = 0;
+const SQUARES: u8 = 1;
+const DEVIATIONS: u8 = 2;
 
 impl<I: Isa> Update<I> {
     #[inline(always)]
@@ -274,34 +235,66 @@ impl<I: Isa> Update<I> {
         Self { isa, share, scale, lanes, tail: [0.0; LANES] }
     }
 
-    /// Columns that start at a multiple of [`LANES`]; `x`, `mean` and the sink have the same length.
+    /// Some columns, the first of them a multiple of [`LANES`]. `x`, `mean` and (but for `TRACE`) `out` have the
+    /// same length.
     #[inline(always)]
-    fn row<T: Sample>(&mut self, x: &[T], mean: &mut [f64], mut sink: impl Sink) {
-        let isa = self.isa;
-        let (share, scale) = (isa.splat(self.share), isa.splat(self.scale));
-        let whole = x.len() - x.len() % LANES;
-        for at in (0..whole).step_by(LANES) {
-            let (x, mean) = (&x[at..][..LANES], &mut mean[at..][..LANES]);
-            for k in (0..LANES / I::LEN).step_by(2) {
-                let (low, high) = T::load(isa, &x[k * I::LEN..]);
-                for (k, x) in [(k, low), (k + 1, high)] {
-                    let mean = &mut mean[k * I::LEN..][..I::LEN];
-                    let m = isa.load(mean);
-                    let d = isa.sub(x, m);
-                    isa.store(isa.add(m, isa.mul(d, share)), mean);
-                    let u = isa.mul(d, scale);
-                    let square = isa.mul(u, u);
-                    self.lanes[k] = isa.add(self.lanes[k], square);
-                    sink.vector(isa, at + k * I::LEN, u, square);
-                }
+    fn row<T: Sample, const KEEP: u8>(&mut self, x: &[T], mean: &mut [f64], out: &mut [f64]) {
+        let (x, x_tail) = x.as_chunks::<LANES>();
+        let (mean, mean_tail) = mean.as_chunks_mut::<LANES>();
+        if KEEP == TRACE {
+            for (x, mean) in x.iter().zip(mean) {
+                self.group::<T, KEEP>(x, mean, &mut [0.0; LANES]);
+            }
+            for ((x, mean), tail) in x_tail.iter().zip(mean_tail).zip(&mut self.tail) {
+                let d = (*x).into() - *mean;
+                *mean += d * self.share;
+                let u = d * self.scale;
+                *tail += u * u;
+            }
+            return;
+        }
+        let (out, out_tail) = out.as_chunks_mut::<LANES>();
+        for ((x, mean), out) in x.iter().zip(mean).zip(out) {
+            self.group::<T, KEEP>(x, mean, out);
+        }
+        for (((x, mean), out), tail) in x_tail.iter().zip(mean_tail).zip(out_tail).zip(&mut self.tail) {
+            let d = (*x).into() - *mean;
+            *mean += d * self.share;
+            let u = d * self.scale;
+            *tail += u * u;
+            if KEEP == SQUARES {
+                *out += u * u;
+            } else {
+                *out = u;
             }
         }
-        for at in whole..x.len() {
-            let d = x[at].into() - mean[at];
-            mean[at] += d * self.share;
-            let u = d * self.scale;
-            self.tail[at - whole] += u * u;
-            sink.scalar(at, u);
+    }
+
+    #[inline(always)]
+    fn group<T: Sample, const KEEP: u8>(
+        &mut self,
+        x: &[T; LANES],
+        mean: &mut [f64; LANES],
+        out: &mut [f64; LANES],
+    ) {
+        let isa = self.isa;
+        let (share, scale) = (isa.splat(self.share), isa.splat(self.scale));
+        for k in (0..LANES / I::LEN).step_by(2) {
+            let (low, high) = T::load(isa, &x[k * I::LEN..]);
+            for (k, x) in [(k, low), (k + 1, high)] {
+                let at = k * I::LEN..(k + 1) * I::LEN;
+                let m = isa.load(&mean[at.clone()]);
+                let d = isa.sub(x, m);
+                isa.store(isa.add(m, isa.mul(d, share)), &mut mean[at.clone()]);
+                let u = isa.mul(d, scale);
+                let square = isa.mul(u, u);
+                self.lanes[k] = isa.add(self.lanes[k], square);
+                if KEEP == SQUARES {
+                    isa.store(isa.add(isa.load(&out[at.clone()]), square), &mut out[at]);
+                } else if KEEP == DEVIATIONS {
+                    isa.store(u, &mut out[at]);
+                }
+            }
         }
     }
 
@@ -377,36 +370,52 @@ fn gram_at(level: fearless_simd::Level, block: Block<'_>, triangle: &mut [f64]) 
     fearless_simd::dispatch!(level, simd => sweep(Native(simd), block, triangle));
 }
 
-/// Tile by tile of [`TILE`] rows: at the diagonal and to the right of it.
+/// Tile by tile of [`TILE`] rows, panel by panel of columns: at the diagonal and to the right of it.
 #[inline(always)]
 fn sweep<I: Isa>(isa: I, block: Block<'_>, triangle: &mut [f64]) {
     let (dim, width) = (block.dim, I::TILE_VECTORS * I::LEN);
     for j_panel in (0..dim).step_by(PANEL) {
         let b = block.panel(j_panel / PANEL);
-        for i in (0..(j_panel + PANEL).min(dim)).step_by(TILE) {
-            let a = block.panel(i / PANEL);
-            for j in (j_panel..(j_panel + PANEL).min(dim)).step_by(width) {
-                if j + width <= i {
-                    continue; // below the diagonal
+        let end = j_panel + PANEL;
+        if end <= dim {
+            for i in (0..end).step_by(TILE) {
+                let a = (block.panel(i / PANEL), i % PANEL);
+                // Tiles that are all below the diagonal are left out.
+                for j in (j_panel.max(i / width * width)..end).step_by(width) {
+                    whole(isa, a, (b, j % PANEL), (i, j), dim, triangle);
                 }
-                let (a, b) = ((a, i % PANEL), (b, j % PANEL));
-                if j + width > dim || i + TILE > dim {
-                    ragged(isa, a, b, (i, j), dim, triangle);
-                    continue;
-                }
-                let (mut place, mut first) = ([0; TILE], [0; TILE]);
-                for r in 0..TILE {
-                    // Left of the diagonal this lies in the rows before, which are at least i + r elements.
-                    place[r] = triangle_row(dim, i + r) + j - (i + r);
-                    first[r] = (i + r).saturating_sub(j);
-                }
-                if first[TILE - 1] == 0 {
-                    tile::<I, false>(isa, a, b, &place, &first, triangle);
-                } else {
-                    tile::<I, true>(isa, a, b, &place, &first, triangle);
+            }
+        } else {
+            for i in (0..dim).step_by(TILE) {
+                let a = (block.panel(i / PANEL), i % PANEL);
+                for j in (j_panel.max(i / width * width)..dim).step_by(width) {
+                    ragged(isa, a, (b, j % PANEL), (i, j), dim, triangle);
                 }
             }
         }
+    }
+}
+
+/// A tile at row `i` and column `j` that does not go past the last column.
+#[inline(always)]
+fn whole<I: Isa>(
+    isa: I,
+    a: Columns<'_>,
+    b: Columns<'_>,
+    (i, j): (usize, usize),
+    dim: usize,
+    triangle: &mut [f64],
+) {
+    let (mut place, mut first) = ([0; TILE], [0; TILE]);
+    for r in 0..TILE {
+        // Left of the diagonal this lies in the rows before, which are at least i + r elements.
+        place[r] = triangle_row(dim, i + r) + j - (i + r);
+        first[r] = (i + r).saturating_sub(j);
+    }
+    if first[TILE - 1] == 0 {
+        tile::<I, false>(isa, a, b, &place, &first, triangle);
+    } else {
+        tile::<I, true>(isa, a, b, &place, &first, triangle);
     }
 }
 
