@@ -23,6 +23,8 @@ const TILE: usize = 4;
 pub(crate) trait Sample: Copy + Into<f64> {
     /// Whether the value is neither NaN nor infinite.
     fn finite(self) -> bool;
+    /// The next two vectors.
+    fn load<I: Isa>(isa: I, from: &[Self]) -> (I::V, I::V);
 }
 
 impl Sample for f32 {
@@ -30,12 +32,94 @@ impl Sample for f32 {
     fn finite(self) -> bool {
         self.to_bits() & 0x7F80_0000 != 0x7F80_0000
     }
+
+    #[inline(always)]
+    fn load<I: Isa>(isa: I, from: &[Self]) -> (I::V, I::V) {
+        isa.widen(&from[..2 * I::LEN])
+    }
 }
 
 impl Sample for f64 {
     #[inline(always)]
     fn finite(self) -> bool {
         self.to_bits() & 0x7FF0_0000_0000_0000 != 0x7FF0_0000_0000_0000
+    }
+
+    #[inline(always)]
+    fn load<I: Isa>(isa: I, from: &[Self]) -> (I::V, I::V) {
+        (isa.load(&from[..I::LEN]), isa.load(&from[I::LEN..2 * I::LEN]))
+    }
+}
+
+/// The few vector operations that the kernels are made of, each with one rounding per lane.
+pub(crate) trait Isa: Copy {
+    /// A vector of `LEN` lanes, a divisor of 8.
+    type V: Copy;
+    const LEN: usize;
+    /// The width of a tile, in vectors: as many sums as the registers hold. `TILE_VECTORS * LEN` divides [`PANEL`].
+    const TILE_VECTORS: usize;
+    fn splat(self, x: f64) -> Self::V;
+    /// From exactly `LEN` elements.
+    fn load(self, from: &[f64]) -> Self::V;
+    /// From exactly `2 * LEN` elements.
+    fn widen(self, from: &[f32]) -> (Self::V, Self::V);
+    fn store(self, v: Self::V, to: &mut [f64]);
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `new` in the lanes from `first` on, `old` before.
+    fn blend(self, first: usize, new: Self::V, old: Self::V) -> Self::V;
+}
+
+/// Two lanes of plain Rust: what defines the answer, and what every target has.
+#[cfg(any(test, not(feature = "simd")))]
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+#[cfg(any(test, not(feature = "simd")))]
+impl Isa for Portable {
+    type V = [f64; 2];
+    const LEN: usize = 2;
+    const TILE_VECTORS: usize = 2;
+
+    #[inline(always)]
+    fn splat(self, x: f64) -> [f64; 2] {
+        [x; 2]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f64]) -> [f64; 2] {
+        [from[0], from[1]]
+    }
+
+    #[inline(always)]
+    fn widen(self, from: &[f32]) -> ([f64; 2], [f64; 2]) {
+        ([from[0].into(), from[1].into()], [from[2].into(), from[3].into()])
+    }
+
+    #[inline(always)]
+    fn store(self, v: [f64; 2], to: &mut [f64]) {
+        to.copy_from_slice(&v);
+    }
+
+    #[inline(always)]
+    fn add(self, a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
+        [a[0] + b[0], a[1] + b[1]]
+    }
+
+    #[inline(always)]
+    fn sub(self, a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
+        [a[0] - b[0], a[1] - b[1]]
+    }
+
+    #[inline(always)]
+    fn mul(self, a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
+        [a[0] * b[0], a[1] * b[1]]
+    }
+
+    #[inline(always)]
+    fn blend(self, first: usize, new: [f64; 2], old: [f64; 2]) -> [f64; 2] {
+        [if first == 0 { new[0] } else { old[0] }, if first <= 1 { new[1] } else { old[1] }]
     }
 }
 
@@ -83,16 +167,16 @@ pub(crate) fn absorb<T: Sample>(rows: &[T], before: u64, state: State<'_>) -> u6
     #[cfg(feature = "simd")]
     return absorb_at(crate::arch::level(), rows, before, state);
     #[cfg(not(feature = "simd"))]
-    absorb_rows(rows, before, state)
+    absorb_rows(Portable, rows, before, state)
 }
 
 #[cfg(feature = "simd")]
 fn absorb_at<T: Sample>(level: fearless_simd::Level, rows: &[T], before: u64, state: State<'_>) -> u64 {
-    fearless_simd::dispatch!(level, _simd => absorb_rows(rows, before, state))
+    fearless_simd::dispatch!(level, simd => absorb_rows(Native(simd), rows, before, state))
 }
 
 #[inline(always)]
-fn absorb_rows<T: Sample>(rows: &[T], before: u64, state: State<'_>) -> u64 {
+fn absorb_rows<I: Isa, T: Sample>(isa: I, rows: &[T], before: u64, state: State<'_>) -> u64 {
     let State { mean, trace, mut keep } = state;
     let mut count = before;
     for row in rows.chunks_exact(mean.len().max(1)) {
@@ -101,56 +185,20 @@ fn absorb_rows<T: Sample>(rows: &[T], before: u64, state: State<'_>) -> u64 {
         }
         count += 1;
         let n = count as f64;
-        let (share, scale) = (1.0 / n, libm::sqrt((n - 1.0) / n));
-        let mut lanes = *trace;
+        let mut update = Update::new(isa, 1.0 / n, libm::sqrt((n - 1.0) / n), trace);
         match &mut keep {
-            Keep::Trace => {
-                let (x, x_tail) = row.as_chunks::<LANES>();
-                let (m, m_tail) = mean.as_chunks_mut::<LANES>();
-                for (x, m) in x.iter().zip(m) {
-                    squares(&step(x, m, share, scale), &mut lanes);
-                }
-                for ((x, m), lane) in x_tail.iter().zip(m_tail).zip(&mut lanes) {
-                    let u = step_one(*x, m, share, scale);
-                    *lane += u * u;
-                }
-            }
-            Keep::Diagonal(sums) => {
-                let (x, x_tail) = row.as_chunks::<LANES>();
-                let (m, m_tail) = mean.as_chunks_mut::<LANES>();
-                let (s, s_tail) = sums.as_chunks_mut::<LANES>();
-                for ((x, m), s) in x.iter().zip(m).zip(s) {
-                    let u = step(x, m, share, scale);
-                    squares(&u, s);
-                    squares(&u, &mut lanes);
-                }
-                for (((x, m), s), lane) in x_tail.iter().zip(m_tail).zip(s_tail).zip(&mut lanes) {
-                    let u = step_one(*x, m, share, scale);
-                    *s += u * u;
-                    *lane += u * u;
-                }
-            }
+            Keep::Trace => update.row::<T, TRACE>(row, mean, &mut []),
+            Keep::Diagonal(sums) => update.row::<T, SQUARES>(row, mean, sums),
             Keep::Block { panels, capacity, used } => {
                 let columns = row.chunks(PANEL).zip(mean.chunks_mut(PANEL));
-                for ((x, m), panel) in columns.zip(panels.chunks_exact_mut(*capacity * PANEL)) {
-                    // The caller asks for no more rows than the block has room for.
-                    let out = &mut panel[*used * PANEL..][..PANEL];
-                    let (x, x_tail) = x.as_chunks::<LANES>();
-                    let (m, m_tail) = m.as_chunks_mut::<LANES>();
-                    let (out, out_tail) = out[..x.len() * LANES + x_tail.len()].as_chunks_mut::<LANES>();
-                    for ((x, m), out) in x.iter().zip(m).zip(out) {
-                        *out = step(x, m, share, scale);
-                        squares(out, &mut lanes);
-                    }
-                    for (((x, m), out), lane) in x_tail.iter().zip(m_tail).zip(out_tail).zip(&mut lanes) {
-                        *out = step_one(*x, m, share, scale);
-                        *lane += *out * *out;
-                    }
+                for ((x, mean), panel) in columns.zip(panels.chunks_exact_mut(*capacity * PANEL)) {
+                    // The caller hands in no more rows than the block has room for.
+                    update.row::<T, DEVIATIONS>(x, mean, &mut panel[*used * PANEL..][..x.len()]);
                 }
                 *used += 1;
             }
         }
-        *trace = lanes;
+        update.finish(trace);
     }
     count - before
 }
@@ -161,26 +209,101 @@ fn all_finite<T: Sample>(row: &[T]) -> bool {
     row.iter().fold(true, |all, x| all & x.finite())
 }
 
-#[inline(always)]
-fn step_one<T: Sample>(x: T, mean: &mut f64, share: f64, scale: f64) -> f64 {
-    let d = x.into() - *mean;
-    *mean += d * share;
-    d * scale
+/// One row's update of the mean and the trace.
+struct Update<I: Isa> {
+    isa: I,
+    share: f64,
+    scale: f64,
+    /// The partial sums of the trace: `LANES / LEN` vectors, the rest unused.
+    lanes: [I::V; LANES],
+    /// What the columns past the last multiple of [`LANES`] add.
+    tail: [f64; LANES],
 }
 
-#[inline(always)]
-fn step<T: Sample>(x: &[T; LANES], mean: &mut [f64; LANES], share: f64, scale: f64) -> [f64; LANES] {
-    let mut u = [0.0; LANES];
-    for ((u, x), m) in u.iter_mut().zip(x).zip(mean) {
-        *u = step_one(*x, m, share, scale);
+/// What becomes of the scaled deviations of some columns: nothing, their squares added, or themselves stored.
+const TRACE: u8 = 0;
+const SQUARES: u8 = 1;
+const DEVIATIONS: u8 = 2;
+
+impl<I: Isa> Update<I> {
+    #[inline(always)]
+    fn new(isa: I, share: f64, scale: f64, trace: &[f64; LANES]) -> Self {
+        let mut lanes = [isa.splat(0.0); LANES];
+        for k in 0..LANES / I::LEN {
+            lanes[k] = isa.load(&trace[k * I::LEN..][..I::LEN]);
+        }
+        Self { isa, share, scale, lanes, tail: [0.0; LANES] }
     }
-    u
-}
 
-#[inline(always)]
-fn squares(u: &[f64; LANES], sums: &mut [f64; LANES]) {
-    for (sum, u) in sums.iter_mut().zip(u) {
-        *sum += *u * *u;
+    /// Some columns, the first of them a multiple of [`LANES`]. `x`, `mean` and (but for `TRACE`) `out` have the
+    /// same length.
+    #[inline(always)]
+    fn row<T: Sample, const KEEP: u8>(&mut self, x: &[T], mean: &mut [f64], out: &mut [f64]) {
+        let (x, x_tail) = x.as_chunks::<LANES>();
+        let (mean, mean_tail) = mean.as_chunks_mut::<LANES>();
+        if KEEP == TRACE {
+            for (x, mean) in x.iter().zip(mean) {
+                self.group::<T, KEEP>(x, mean, &mut [0.0; LANES]);
+            }
+            for ((x, mean), tail) in x_tail.iter().zip(mean_tail).zip(&mut self.tail) {
+                let d = (*x).into() - *mean;
+                *mean += d * self.share;
+                let u = d * self.scale;
+                *tail += u * u;
+            }
+            return;
+        }
+        let (out, out_tail) = out.as_chunks_mut::<LANES>();
+        for ((x, mean), out) in x.iter().zip(mean).zip(out) {
+            self.group::<T, KEEP>(x, mean, out);
+        }
+        for (((x, mean), out), tail) in x_tail.iter().zip(mean_tail).zip(out_tail).zip(&mut self.tail) {
+            let d = (*x).into() - *mean;
+            *mean += d * self.share;
+            let u = d * self.scale;
+            *tail += u * u;
+            if KEEP == SQUARES {
+                *out += u * u;
+            } else {
+                *out = u;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn group<T: Sample, const KEEP: u8>(
+        &mut self,
+        x: &[T; LANES],
+        mean: &mut [f64; LANES],
+        out: &mut [f64; LANES],
+    ) {
+        let isa = self.isa;
+        let (share, scale) = (isa.splat(self.share), isa.splat(self.scale));
+        for k in (0..LANES / I::LEN).step_by(2) {
+            let (low, high) = T::load(isa, &x[k * I::LEN..]);
+            for (k, x) in [(k, low), (k + 1, high)] {
+                let at = k * I::LEN..(k + 1) * I::LEN;
+                let m = isa.load(&mean[at.clone()]);
+                let d = isa.sub(x, m);
+                isa.store(isa.add(m, isa.mul(d, share)), &mut mean[at.clone()]);
+                let u = isa.mul(d, scale);
+                let square = isa.mul(u, u);
+                self.lanes[k] = isa.add(self.lanes[k], square);
+                if KEEP == SQUARES {
+                    isa.store(isa.add(isa.load(&out[at.clone()]), square), &mut out[at]);
+                } else if KEEP == DEVIATIONS {
+                    isa.store(u, &mut out[at]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn finish(self, trace: &mut [f64; LANES]) {
+        for k in 0..LANES / I::LEN {
+            let tail = self.isa.load(&self.tail[k * I::LEN..][..I::LEN]);
+            self.isa.store(self.isa.add(self.lanes[k], tail), &mut trace[k * I::LEN..][..I::LEN]);
+        }
     }
 }
 
@@ -190,7 +313,7 @@ pub(crate) fn gram(block: Block<'_>, triangle: &mut [f64]) {
     #[cfg(feature = "simd")]
     gram_at(crate::arch::level(), block, triangle);
     #[cfg(not(feature = "simd"))]
-    sweep(&Portable, block, triangle);
+    sweep(Portable, block, triangle);
 }
 
 /// Rows of scaled deviations that wait to be multiplied, in panels.
@@ -242,166 +365,188 @@ pub(crate) fn merge(
     }
 }
 
-/// A tile of the covariance: `TILE` rows by `WIDTH` columns, `WIDTH` a divisor of [`PANEL`].
-trait Kernel {
-    const WIDTH: usize;
-    /// `c[starts[r] + k] += a[row][at + r] * b[row][bt + k]` for each row, in order.
-    fn run(
-        &self,
-        a: &[[f64; PANEL]],
-        at: usize,
-        b: &[[f64; PANEL]],
-        bt: usize,
-        c: &mut [f64],
-        starts: [usize; TILE],
-    );
+#[cfg(feature = "simd")]
+fn gram_at(level: fearless_simd::Level, block: Block<'_>, triangle: &mut [f64]) {
+    fearless_simd::dispatch!(level, simd => sweep(Native(simd), block, triangle));
 }
 
+/// Tile by tile of [`TILE`] rows, panel by panel of columns: at the diagonal and to the right of it.
 #[inline(always)]
-fn sweep<K: Kernel>(kernel: &K, block: Block<'_>, triangle: &mut [f64]) {
-    let dim = block.dim;
+fn sweep<I: Isa>(isa: I, block: Block<'_>, triangle: &mut [f64]) {
+    let (dim, width) = (block.dim, I::TILE_VECTORS * I::LEN);
     for j_panel in (0..dim).step_by(PANEL) {
         let b = block.panel(j_panel / PANEL);
-        for i in (0..(j_panel + PANEL).min(dim)).step_by(TILE) {
-            let a = block.panel(i / PANEL);
-            for j in (j_panel..(j_panel + PANEL).min(dim)).step_by(K::WIDTH) {
-                if j + K::WIDTH <= i {
-                    continue; // below the diagonal
+        let end = j_panel + PANEL;
+        if end <= dim {
+            for i in (0..end).step_by(TILE) {
+                let a = (block.panel(i / PANEL), i % PANEL);
+                // Tiles that are all below the diagonal are left out.
+                for j in (j_panel.max(i / width * width)..end).step_by(width) {
+                    whole(isa, a, (b, j % PANEL), (i, j), dim, triangle);
                 }
-                let (at, bt) = (i % PANEL, j % PANEL);
-                if j + 1 >= i + TILE && j + K::WIDTH <= dim && i + TILE <= dim {
-                    let starts = core::array::from_fn(|r| triangle_row(dim, i + r) + j - (i + r));
-                    kernel.run(a, at, b, bt, triangle, starts);
-                } else {
-                    edge(kernel, (a, i), (b, j), dim, triangle);
+            }
+        } else {
+            for i in (0..dim).step_by(TILE) {
+                let a = (block.panel(i / PANEL), i % PANEL);
+                for j in (j_panel.max(i / width * width)..dim).step_by(width) {
+                    ragged(isa, a, (b, j % PANEL), (i, j), dim, triangle);
                 }
             }
         }
     }
 }
 
-/// A tile that the diagonal or the last column cuts: the same sums, in a copy that has room for the rest.
+/// A tile at row `i` and column `j` that does not go past the last column.
 #[inline(always)]
-fn edge<K: Kernel>(
-    kernel: &K,
-    (a, i): (&[[f64; PANEL]], usize),
-    (b, j): (&[[f64; PANEL]], usize),
+fn whole<I: Isa>(
+    isa: I,
+    a: Columns<'_>,
+    b: Columns<'_>,
+    (i, j): (usize, usize),
     dim: usize,
     triangle: &mut [f64],
 ) {
-    let mut copy = [0.0; TILE * PANEL];
-    // Row r of the tile: where its columns start, in the triangle and in the copy, and how many there are.
-    let part = |r: usize| {
-        let (row, first) = (i + r, j.max(i + r));
-        let len = if row < dim { (j + K::WIDTH).min(dim).saturating_sub(first) } else { 0 };
-        (len > 0).then(|| (triangle_row(dim, row) + first - row, r * K::WIDTH + first - j, len))
-    };
-    for (from, to, len) in (0..TILE).filter_map(part) {
-        copy[to..][..len].copy_from_slice(&triangle[from..][..len]);
+    let (mut place, mut first) = ([0; TILE], [0; TILE]);
+    for r in 0..TILE {
+        // Left of the diagonal this lies in the rows before, which are at least i + r elements.
+        place[r] = triangle_row(dim, i + r) + j - (i + r);
+        first[r] = (i + r).saturating_sub(j);
     }
-    kernel.run(a, i % PANEL, b, j % PANEL, &mut copy, core::array::from_fn(|r| r * K::WIDTH));
-    for (to, from, len) in (0..TILE).filter_map(part) {
-        triangle[to..][..len].copy_from_slice(&copy[from..][..len]);
+    if first[TILE - 1] == 0 {
+        tile::<I, false>(isa, a, b, &place, &first, triangle);
+    } else {
+        tile::<I, true>(isa, a, b, &place, &first, triangle);
     }
 }
 
-/// Four by four: what 16 two-lane registers hold.
-#[cfg(any(test, not(feature = "simd")))]
-struct Portable;
+/// A panel, and a column in it.
+type Columns<'a> = (&'a [[f64; PANEL]], usize);
 
-#[cfg(any(test, not(feature = "simd")))]
-impl Kernel for Portable {
-    const WIDTH: usize = 4;
-
-    #[inline(always)]
-    fn run(
-        &self,
-        a: &[[f64; PANEL]],
-        at: usize,
-        b: &[[f64; PANEL]],
-        bt: usize,
-        c: &mut [f64],
-        starts: [usize; TILE],
-    ) {
-        let mut sums: [[f64; 4]; TILE] = starts.map(|start| core::array::from_fn(|k| c[start..][..4][k]));
-        for (a, b) in a.iter().zip(b) {
-            let (a, b) = (&a[at..][..TILE], &b[bt..][..4]);
-            for (sums, a) in sums.iter_mut().zip(a) {
-                for (sum, b) in sums.iter_mut().zip(b) {
-                    *sum += *a * *b;
-                }
+/// `c[place[r] + k] += a[row][r] * b[row][k]` for each row, in order. With `CUT`, only where `k >= first[r]`; the
+/// rest of `c` stays as it is, and rows of the tile may overlap there.
+#[inline(always)]
+fn tile<I: Isa, const CUT: bool>(
+    isa: I,
+    (a, at): Columns<'_>,
+    (b, bt): Columns<'_>,
+    place: &[usize; TILE],
+    first: &[usize; TILE],
+    c: &mut [f64],
+) {
+    // The most vectors a tile is wide, of which TILE_VECTORS are used.
+    let mut sums = [[isa.splat(0.0); 4]; TILE];
+    for r in 0..TILE {
+        for v in 0..I::TILE_VECTORS {
+            sums[r][v] = isa.load(&c[place[r] + v * I::LEN..][..I::LEN]);
+        }
+    }
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (&a[at..][..TILE], &b[bt..][..I::TILE_VECTORS * I::LEN]);
+        for r in 0..TILE {
+            let a = isa.splat(a[r]);
+            for v in 0..I::TILE_VECTORS {
+                sums[r][v] = isa.add(sums[r][v], isa.mul(a, isa.load(&b[v * I::LEN..][..I::LEN])));
             }
         }
-        for (start, sums) in starts.into_iter().zip(&sums) {
-            c[start..][..4].copy_from_slice(sums);
+    }
+    for r in 0..TILE {
+        for v in 0..I::TILE_VECTORS {
+            let c = &mut c[place[r] + v * I::LEN..][..I::LEN];
+            if CUT {
+                // Read again: the row before has been written.
+                sums[r][v] = isa.blend(first[r].saturating_sub(v * I::LEN), sums[r][v], isa.load(c));
+            }
+            isa.store(sums[r][v], c);
+        }
+    }
+}
+
+/// A tile that goes past the last column or row: the same sums, in a copy that has room for the rest.
+#[inline(always)]
+fn ragged<I: Isa>(
+    isa: I,
+    a: Columns<'_>,
+    b: Columns<'_>,
+    (i, j): (usize, usize),
+    dim: usize,
+    triangle: &mut [f64],
+) {
+    let width = I::TILE_VECTORS * I::LEN;
+    let mut copy = [0.0; TILE * PANEL];
+    let mut place = [0; TILE];
+    for r in 0..TILE {
+        place[r] = r * width;
+        for k in (i + r).max(j)..(j + width).min(dim) {
+            copy[place[r] + k - j] = triangle[triangle_row(dim, i + r) + k - (i + r)];
+        }
+    }
+    tile::<I, false>(isa, a, b, &place, &[0; TILE], &mut copy);
+    for r in 0..TILE {
+        for k in (i + r).max(j)..(j + width).min(dim) {
+            triangle[triangle_row(dim, i + r) + k - (i + r)] = copy[place[r] + k - j];
         }
     }
 }
 
 #[cfg(feature = "simd")]
 mod vector {
-    use fearless_simd::{Level, Simd, SimdBase, dispatch};
+    use fearless_simd::{Select, Simd, SimdBase, SimdFloat, SimdWiden};
 
-    use super::{Block, Kernel, PANEL, TILE, sweep};
+    use super::Isa;
 
-    /// `TILE` rows by `V` native vectors.
-    struct Vectors<S, const V: usize>(S);
+    /// Native vectors.
+    #[derive(Clone, Copy)]
+    pub(super) struct Native<S>(pub(super) S);
 
-    impl<S: Simd, const V: usize> Kernel for Vectors<S, V> {
-        const WIDTH: usize = V * S::f64s::LEN;
+    const INDEX: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+
+    impl<S: Simd> Isa for Native<S> {
+        type V = S::f64s;
+        const LEN: usize = S::f64s::LEN;
+        // 16 sums of 32 registers, 8 of 16.
+        const TILE_VECTORS: usize = if S::f64s::LEN == 8 { 4 } else { 2 };
 
         #[inline(always)]
-        fn run(
-            &self,
-            a: &[[f64; PANEL]],
-            at: usize,
-            b: &[[f64; PANEL]],
-            bt: usize,
-            c: &mut [f64],
-            starts: [usize; TILE],
-        ) {
-            let simd = self.0;
-            let mut sums: [[S::f64s; V]; TILE] = starts.map(|start| load(simd, &c[start..][..Self::WIDTH]));
-            for (a, b) in a.iter().zip(b) {
-                let a = &a[at..][..TILE];
-                let b: [S::f64s; V] = load(simd, &b[bt..][..Self::WIDTH]);
-                for r in 0..TILE {
-                    let a = S::f64s::splat(simd, a[r]);
-                    for v in 0..V {
-                        sums[r][v] = sums[r][v] + a * b[v];
-                    }
-                }
-            }
-            for r in 0..TILE {
-                let c = &mut c[starts[r]..][..Self::WIDTH];
-                for v in 0..V {
-                    sums[r][v].store_slice(&mut c[v * S::f64s::LEN..][..S::f64s::LEN]);
-                }
-            }
+        fn splat(self, x: f64) -> S::f64s {
+            S::f64s::splat(self.0, x)
         }
-    }
 
-    #[inline(always)]
-    fn load<S: Simd, const V: usize>(simd: S, from: &[f64]) -> [S::f64s; V] {
-        core::array::from_fn(
-            #[inline(always)]
-            |v| S::f64s::from_slice(simd, &from[v * S::f64s::LEN..][..S::f64s::LEN]),
-        )
-    }
-
-    #[inline(always)]
-    fn gram_simd<S: Simd>(simd: S, block: Block<'_>, triangle: &mut [f64]) {
-        // As many sums as the registers hold: 32 of eight lanes, 16 of four or two.
-        if S::f64s::LEN == 8 {
-            sweep(&Vectors::<S, 4>(simd), block, triangle);
-        } else {
-            sweep(&Vectors::<S, 2>(simd), block, triangle);
+        #[inline(always)]
+        fn load(self, from: &[f64]) -> S::f64s {
+            S::f64s::from_slice(self.0, from)
         }
-    }
 
-    pub(super) fn gram_at(level: Level, block: Block<'_>, triangle: &mut [f64]) {
-        dispatch!(level, simd => gram_simd(simd, block, triangle));
+        #[inline(always)]
+        fn widen(self, from: &[f32]) -> (S::f64s, S::f64s) {
+            S::f32s::from_slice(self.0, from).widen()
+        }
+
+        #[inline(always)]
+        fn store(self, v: S::f64s, to: &mut [f64]) {
+            v.store_slice(to);
+        }
+
+        #[inline(always)]
+        fn add(self, a: S::f64s, b: S::f64s) -> S::f64s {
+            a + b
+        }
+
+        #[inline(always)]
+        fn sub(self, a: S::f64s, b: S::f64s) -> S::f64s {
+            a - b
+        }
+
+        #[inline(always)]
+        fn mul(self, a: S::f64s, b: S::f64s) -> S::f64s {
+            a * b
+        }
+
+        #[inline(always)]
+        fn blend(self, first: usize, new: S::f64s, old: S::f64s) -> S::f64s {
+            let index = self.load(&INDEX[..S::f64s::LEN]);
+            index.simd_ge(self.splat(first as f64)).select(new, old)
+        }
     }
 }
 #[cfg(feature = "simd")]
-use vector::gram_at;
+use vector::Native;

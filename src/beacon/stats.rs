@@ -95,7 +95,10 @@ impl Sigma {
 pub const FULL_DIM_MAX: usize = 16_384;
 
 /// Rows of a block of [`Sigma::Full`]: two panels of it and a tile of the covariance stay in the first-level cache.
-const BLOCK_ROWS: usize = 64;
+const BLOCK_ROWS: usize = 128;
+
+/// Elements that align anything to 64 bytes.
+const GAP_MAX: usize = 7;
 
 /// More rows than this are not counted exactly by an f64.
 const ROWS_MAX: u64 = 1 << 53;
@@ -106,19 +109,20 @@ const ROWS_MAX: u64 = 1 << 53;
 /// # Errors
 /// [`ErrorKind::Argument`] if `dim` is 0, [`ErrorKind::Size`] if the number is beyond the target's address space.
 pub fn storage_len(dim: usize, sigma: Sigma) -> Result<usize> {
-    Ok(Layout::new(dim, sigma, 1)?.len)
+    Ok(Layout::new(dim, sigma, 0, 1)?.len)
 }
 
-/// Where things lie in the storage: the mean, the sums, the block.
+/// Where things lie in the storage: the mean, the sums, a gap that aligns the block, the block.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     sums: usize,
+    gap: usize,
     block: usize,
     len: usize,
 }
 
 impl Layout {
-    fn new(dim: usize, sigma: Sigma, block_rows: usize) -> Result<Self> {
+    fn new(dim: usize, sigma: Sigma, gap: usize, block_rows: usize) -> Result<Self> {
         if dim == 0 {
             return Err(Error::caller(ErrorKind::Argument { expected: "dim: at least 1" }));
         }
@@ -133,13 +137,14 @@ impl Layout {
             Sigma::Full => block_row(dim).and_then(|row| row.checked_mul(block_rows)).ok_or(overflow)?,
             _ => 0,
         };
-        let len = dim.checked_add(sums).and_then(|len| len.checked_add(block)).ok_or(overflow)?;
+        let parts = [dim, sums, gap, block];
+        let len = parts.into_iter().try_fold(0usize, usize::checked_add).ok_or(overflow)?;
         // No slice is longer in bytes; with this, no product of indices below can overflow either.
         size("window statistics", 0, &[len as u64, 8])
             .ok()
             .filter(|&bytes| bytes <= isize::MAX as u64)
             .ok_or(overflow)?;
-        Ok(Self { sums, block, len })
+        Ok(Self { sums, gap, block, len })
     }
 }
 
@@ -178,7 +183,7 @@ impl Moments<alloc::vec::Vec<f64>> {
         if sigma == Sigma::Full && dim > FULL_DIM_MAX {
             return Err(too_large(FULL_DIM_MAX));
         }
-        let len = Layout::new(dim, sigma, BLOCK_ROWS)?.len;
+        let len = Layout::new(dim, sigma, GAP_MAX, BLOCK_ROWS)?.len;
         let mut storage = alloc::vec::Vec::new();
         storage.try_reserve_exact(len).map_err(|_| too_large(dim.saturating_sub(1)))?;
         storage.resize(len, 0.0);
@@ -201,17 +206,22 @@ impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
     /// # Errors
     /// As [`storage_len`]; [`ErrorKind::BufferTooSmall`], in elements.
     pub fn with_storage(dim: usize, sigma: Sigma, mut storage: S) -> Result<Self> {
-        let least = Layout::new(dim, sigma, 1)?.len;
+        let Layout { sums, len: least, .. } = Layout::new(dim, sigma, 0, 1)?;
         let elements = storage.as_mut();
         let spare = elements.len().checked_sub(least).ok_or(Error::caller(ErrorKind::BufferTooSmall {
             needed: least as u64,
             available: elements.len() as u64,
         }))?;
-        let capacity = match (sigma, block_row(dim)) {
-            (Sigma::Full, Some(row)) => (1 + spare / row).min(BLOCK_ROWS),
-            _ => 1,
+        // A block whose vectors straddle no cache lines is worth a few elements, if there are any to spare.
+        let gap = elements.get(dim.saturating_add(sums)..).map_or(0, |block| block.as_ptr().align_offset(64));
+        let (gap, capacity) = match (sigma, block_row(dim)) {
+            (Sigma::Full, Some(row)) => {
+                let gap = if gap <= GAP_MAX.min(spare) { gap } else { 0 };
+                (gap, (1 + (spare - gap) / row).min(BLOCK_ROWS))
+            }
+            _ => (0, 1),
         };
-        let layout = Layout::new(dim, sigma, capacity)?;
+        let layout = Layout::new(dim, sigma, gap, capacity)?;
         elements.iter_mut().take(layout.len).for_each(|element| *element = 0.0);
         Ok(Self { storage, dim, sigma, layout, capacity, used: 0, rows: 0, trace: [0.0; LANES] })
     }
@@ -313,13 +323,14 @@ impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
     }
 
     fn parts(&mut self) -> Result<Parts<'_>> {
-        let Layout { sums, block, len } = self.layout;
+        let Layout { sums, gap, block, len } = self.layout;
         let storage = self.storage.as_mut();
         // The length was right when it was checked; storage that shrinks since is refused, not indexed.
         let available = storage.len() as u64;
         let too_small = Error::caller(ErrorKind::BufferTooSmall { needed: len as u64, available });
         let (mean, rest) = storage.split_at_mut_checked(self.dim).ok_or(too_small)?;
         let (sums, rest) = rest.split_at_mut_checked(sums).ok_or(too_small)?;
+        let (_, rest) = rest.split_at_mut_checked(gap).ok_or(too_small)?;
         let (block, _) = rest.split_at_mut_checked(block).ok_or(too_small)?;
         Ok(Parts { mean, sums, block })
     }
@@ -352,11 +363,12 @@ impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
         let share = other.rows as f64 / rows as f64;
         let weight = self.rows as f64 * share;
         let (dim, sigma, mut trace) = (self.dim, self.sigma, self.trace);
-        let Layout { sums, block, len } = other.layout;
+        let Layout { sums, gap, block, len } = other.layout;
         let storage = other.storage.as_ref();
         let too_small = ErrorKind::BufferTooSmall { needed: len as u64, available: storage.len() as u64 };
         let (mean, rest) = storage.split_at_checked(dim).ok_or(Error::caller(too_small))?;
         let (sums, rest) = rest.split_at_checked(sums).ok_or(Error::caller(too_small))?;
+        let (_, rest) = rest.split_at_checked(gap).ok_or(Error::caller(too_small))?;
         let (block, _) = rest.split_at_checked(block).ok_or(Error::caller(too_small))?;
 
         let own = self.parts()?;
