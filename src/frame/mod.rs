@@ -1,1 +1,5 @@
 //! The frame.
+
+mod crc;
+
+pub use crc::{Crc16, crc16};
