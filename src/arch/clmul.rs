@@ -12,7 +12,7 @@
 use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
-use fearless_simd::{Level, SimdBase as _, x86::Avx512, x86::Sse4_2};
+use fearless_simd::{Level, SimdBase as _, x86::Sse4_2};
 
 /// The shortest input worth a call, in bytes. Shorter ones are left to the caller.
 pub(super) const LEAST: usize = 16;
@@ -33,13 +33,13 @@ pub(super) fn update(level: Level, state: u16, bytes: &[u8]) -> Option<u16> {
     }
     // No level below AVX-512 includes PCLMULQDQ, so this tier asks for it itself.
     #[cfg(feature = "std")]
-    if let Some(sse4_2) = level.as_sse4_2() {
-        if std::arch::is_x86_feature_detected!("pclmulqdq") {
-            // SAFETY: `narrow` is safe but for the CPU features it is compiled for. `sse4_2` proves fxsr, sse4.2,
-            // cmpxchg16b and popcnt, and pclmulqdq was detected just above.
-            #[allow(unsafe_code)]
-            return unsafe { narrow(sse4_2, state, bytes) };
-        }
+    if let Some(sse4_2) = level.as_sse4_2()
+        && std::arch::is_x86_feature_detected!("pclmulqdq")
+    {
+        // SAFETY: `narrow` is safe but for the CPU features it is compiled for. `sse4_2` proves fxsr, sse4.2,
+        // cmpxchg16b and popcnt, and pclmulqdq was detected just above.
+        #[allow(unsafe_code)]
+        return unsafe { narrow(sse4_2, state, bytes) };
     }
     None
 }

@@ -9,10 +9,10 @@ pub(crate) const INIT: u16 = 0xFFFF;
 #[inline]
 pub(crate) fn update(state: u16, bytes: &[u8]) -> u16 {
     #[cfg(all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64")))]
-    if bytes.len() >= super::clmul::LEAST {
-        if let Some(state) = super::clmul::update(super::level(), state, bytes) {
-            return state;
-        }
+    if bytes.len() >= super::clmul::LEAST
+        && let Some(state) = super::clmul::update(super::level(), state, bytes)
+    {
+        return state;
     }
     portable(state, bytes)
 }
@@ -58,6 +58,7 @@ pub(super) fn step(state: u16, byte: u8) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    extern crate alloc;
     use super::*;
     use alloc::{string::String, vec::Vec};
     use proptest::prelude::*;

@@ -7,6 +7,7 @@
 #[cfg(all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64")))]
 mod clmul;
 pub(crate) mod crc16;
+pub(crate) mod mu16;
 
 /// The instruction set to dispatch on: detected at run time with `std`, the compile-time baseline without.
 ///
@@ -28,15 +29,12 @@ pub(crate) fn level() -> fearless_simd::Level {
 
 /// Every level this machine has, the lowest first.
 #[cfg(all(test, feature = "simd"))]
-pub(crate) fn levels() -> alloc::vec::Vec<fearless_simd::Level> {
+pub(crate) fn levels() -> impl Iterator<Item = fearless_simd::Level> {
     use fearless_simd::{Level, Simd as _};
     let best = level();
-    let mut all = alloc::vec![Level::baseline()];
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    {
-        all.extend(best.as_sse4_2().map(|t| t.level()));
-        all.extend(best.as_avx2().map(|t| t.level()));
-    }
-    all.push(best);
-    all
+    let between = [best.as_sse4_2().map(|t| t.level()), best.as_avx2().map(|t| t.level())];
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    let between = [None; 0];
+    [Level::baseline()].into_iter().chain(between.into_iter().flatten()).chain([best])
 }

@@ -1,1 +1,3 @@
 //! Beacons.
+
+pub mod mu16;
