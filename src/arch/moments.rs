@@ -490,7 +490,7 @@ fn ragged<I: Isa>(
 
 #[cfg(feature = "simd")]
 mod vector {
-    use fearless_simd::{Select, Simd, SimdBase, SimdFloat, SimdWiden};
+    use fearless_simd::{Select, Simd, SimdBase, SimdWiden};
 
     use super::Isa;
 

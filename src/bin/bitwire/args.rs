@@ -15,13 +15,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 /// or input that cannot be read.
 #[derive(Parser)]
 #[command(name = "bitwire", version, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub verb: Verb,
+    pub(crate) verb: Verb,
 }
 
 #[derive(Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Make and read drift beacons
     Beacon {
         #[command(subcommand)]
@@ -47,13 +47,13 @@ pub enum Verb {
 }
 
 #[derive(Subcommand)]
-pub enum BeaconVerb {
+pub(crate) enum BeaconVerb {
     Emit(Emit),
     Show(Show),
 }
 
 #[derive(Subcommand)]
-pub enum SclVerb {
+pub(crate) enum SclVerb {
     Export(Export),
     Import(Import),
 }
@@ -65,88 +65,88 @@ pub enum SclVerb {
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
     bitwire beacon emit window.npy out.bit docs minilm-l6 en --baseline baseline.npy --sds-threshold 0.9")]
-pub struct Emit {
+pub(crate) struct Emit {
     /// Matrix of f16, f32 or f64, one vector a row (.npy, either order); - for standard input
-    pub window: PathBuf,
+    pub(crate) window: PathBuf,
     /// File to write; - for standard output
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     #[command(flatten)]
-    pub context: ContextArgs,
+    pub(crate) context: ContextArgs,
     /// MU16 step in units of 2^-16, or the smallest at which nothing saturates
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = step)]
-    pub delta_q16: StepChoice,
+    pub(crate) delta_q16: StepChoice,
     /// How much of the covariance to carry; auto takes the most that fits
     #[arg(long, value_enum, default_value = "auto")]
-    pub sigma: SigmaArg,
+    pub(crate) sigma: SigmaArg,
     /// What to measure the drift against: a beacon (verified, if there is a key) or a matrix
     #[arg(long, value_name = "FILE.bit|FILE.npy")]
-    pub baseline: Option<PathBuf>,
+    pub(crate) baseline: Option<PathBuf>,
     /// Weight of the mean's displacement in SDS
     #[arg(long, value_name = "F", default_value_t = 1.0)]
-    pub sds_w_mu: f64,
+    pub(crate) sds_w_mu: f64,
     /// Weight of the covariance's trace in SDS
     #[arg(long, value_name = "F", default_value_t = 1.0)]
-    pub sds_w_trs: f64,
+    pub(crate) sds_w_trs: f64,
     /// SDS from which on the beacon is flagged ALERT, and the exit status is 1
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
-    pub sds_threshold: Option<f64>,
+    pub(crate) sds_threshold: Option<f64>,
     /// First time of the window, in seconds
     #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
-    pub t0: f64,
+    pub(crate) t0: f64,
     /// Last time of the window, in seconds [default: t0]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
-    pub t1: Option<f64>,
+    pub(crate) t1: Option<f64>,
     /// Use the first N rows only
     #[arg(long, value_name = "N")]
-    pub max_rows: Option<u64>,
+    pub(crate) max_rows: Option<u64>,
     #[command(flatten)]
-    pub key: KeyArgs,
+    pub(crate) key: KeyArgs,
     /// Print the result as one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Show a beacon: its mean, statistics and drift
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire beacon show out.bit --json | jq .results.SDS")]
-pub struct Show {
+pub(crate) struct Show {
     /// The beacon; - for standard input
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub key: KeyArgs,
+    pub(crate) key: KeyArgs,
     /// Print the result as one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Check files of one or more frames: structure, CRC, context, digest, and with a key their HMAC
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire verify beacons/*.bit --hmac-key-file team.key")]
-pub struct Verify {
+pub(crate) struct Verify {
     /// Files to check; - for standard input
     #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
-    pub key: KeyArgs,
+    pub(crate) key: KeyArgs,
     /// Print the result as one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Print each frame's routing key, and which shard it belongs to
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire route out.bit --shards 16")]
-pub struct Route {
+pub(crate) struct Route {
     /// File of one or more frames; - for standard input
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Number of shards, at least 1
     #[arg(long, value_name = "N")]
-    pub shards: Option<NonZeroU64>,
+    pub(crate) shards: Option<NonZeroU64>,
     #[command(flatten)]
-    pub key: KeyArgs,
+    pub(crate) key: KeyArgs,
     /// Print the result as one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Explain a file byte by byte: offset, hex, field, value, verdict
@@ -154,92 +154,92 @@ pub struct Route {
 /// Goes on past damage as far as it can. The exit status is 1 if anything is wrong.
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire inspect damaged.bit")]
-pub struct Inspect {
+pub(crate) struct Inspect {
     /// The file; - for standard input
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Print the result as one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Write a beacon's statistics as a NumPy archive
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
     bitwire scl export out.bit out.npz && python3 -c 'import numpy; print(numpy.load(\"out.npz\")[\"mu\"])'")]
-pub struct Export {
+pub(crate) struct Export {
     /// The beacon; - for standard input
-    pub beacon: PathBuf,
+    pub(crate) beacon: PathBuf,
     /// File to write
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     #[command(flatten)]
-    pub key: KeyArgs,
+    pub(crate) key: KeyArgs,
     /// Print the result as one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Write a beacon from a NumPy archive of statistics
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire scl import stats.npz out.bit docs minilm-l6 en --delta-q16 auto")]
-pub struct Import {
+pub(crate) struct Import {
     /// Archive with mu (dim,), Sigma (dim, dim), W, t0, t1
-    pub archive: PathBuf,
+    pub(crate) archive: PathBuf,
     /// File to write; - for standard output
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     #[command(flatten)]
-    pub context: ContextArgs,
+    pub(crate) context: ContextArgs,
     /// MU16 step in units of 2^-16, or the smallest at which nothing saturates
     #[arg(long, value_name = "N|auto", value_parser = step)]
-    pub delta_q16: StepChoice,
+    pub(crate) delta_q16: StepChoice,
     /// How much of the covariance to carry; auto takes the most that fits
     #[arg(long, value_enum, default_value = "auto")]
-    pub sigma: SigmaArg,
+    pub(crate) sigma: SigmaArg,
     #[command(flatten)]
-    pub key: KeyArgs,
+    pub(crate) key: KeyArgs,
     /// Print the result as one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// The context: three ids, by place or by name, and further members.
 #[derive(Args)]
-pub struct ContextArgs {
+pub(crate) struct ContextArgs {
     /// Id of the vector space [default: ""]
     #[arg(value_name = "SPACE", requires_all = ["model_id", "pi_id"])]
-    pub space_id: Option<String>,
+    pub(crate) space_id: Option<String>,
     /// Id of the model [default: ""]
     #[arg(value_name = "MODEL")]
-    pub model_id: Option<String>,
+    pub(crate) model_id: Option<String>,
     /// Id of the projection [default: ""]
     #[arg(value_name = "PI")]
-    pub pi_id: Option<String>,
+    pub(crate) pi_id: Option<String>,
     /// The same by name
     #[arg(long, value_name = "SPACE", conflicts_with = "space_id")]
-    pub space: Option<String>,
+    pub(crate) space: Option<String>,
     /// The same by name
     #[arg(long, value_name = "MODEL", conflicts_with = "space_id")]
-    pub model: Option<String>,
+    pub(crate) model: Option<String>,
     /// The same by name
     #[arg(long, value_name = "PI", conflicts_with = "space_id")]
-    pub pi: Option<String>,
+    pub(crate) pi: Option<String>,
     /// Further members of the context, as a JSON object
     #[arg(long = "context", value_name = "JSON")]
-    pub members: Option<String>,
+    pub(crate) members: Option<String>,
 }
 
 /// The HMAC key; its environment variable is read in keys.rs.
 #[derive(Args)]
-pub struct KeyArgs {
+pub(crate) struct KeyArgs {
     /// File with the HMAC key: 32 to 128 hex digits, or 16 to 64 raw bytes [env: BITWIRE_HMAC_KEY_HEX, in hex]
     #[arg(long, value_name = "PATH")]
-    pub hmac_key_file: Option<PathBuf>,
+    pub(crate) hmac_key_file: Option<PathBuf>,
     /// The HMAC key in hex; others on this machine can see it
     #[arg(long, value_name = "HEX")]
-    pub hmac_key_hex: Option<String>,
+    pub(crate) hmac_key_hex: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum SigmaArg {
+pub(crate) enum SigmaArg {
     /// full to dim 179, diag to 8187, trace above
     Auto,
     /// nothing
@@ -253,7 +253,7 @@ pub enum SigmaArg {
 }
 
 impl SigmaArg {
-    pub fn chosen(self) -> Option<Sigma> {
+    pub(crate) fn chosen(self) -> Option<Sigma> {
         match self {
             Self::Auto => None,
             Self::None => Some(Sigma::None),
@@ -273,7 +273,7 @@ fn step(text: &str) -> Result<StepChoice, String> {
 }
 
 /// One manual page for all verbs.
-pub fn man(out: &mut Vec<u8>) -> io::Result<()> {
+pub(crate) fn man(out: &mut Vec<u8>) -> io::Result<()> {
     let mut cli = Cli::command();
     cli.build();
     clap_mangen::Man::new(cli.clone()).render(out)?;

@@ -18,7 +18,7 @@ use crate::exit::{Outcome, Output, Problem};
 use crate::verify::summary;
 use crate::{input, keys};
 
-pub fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
+pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
     let name = input::name(&args.window);
     let at = |cause: bitwire::io::Cause| Problem::File(cause.at(&name));
@@ -50,7 +50,7 @@ pub fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
 
 /// Encodes a beacon, writes it, and reports it.
 #[allow(clippy::too_many_arguments)] // emit and scl import end alike
-pub fn write(
+pub(crate) fn write(
     measured: &Measured,
     context: &Context,
     step: StepChoice,
@@ -111,7 +111,7 @@ fn baseline(path: &Path, context: &Context, key: Option<&Key>) -> Result<Vec<f64
     Ok(mean)
 }
 
-pub fn show(args: &Show, out: &mut Output) -> Result<Outcome, Problem> {
+pub(crate) fn show(args: &Show, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
     let name = input::name(&args.file);
     let bytes = input::read(&args.file)?;

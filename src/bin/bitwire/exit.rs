@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// A verb that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Done, or valid: status 0.
     Good,
     /// Checked and found invalid: status 1.
@@ -18,14 +18,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub fn valid(valid: bool) -> Self {
+    pub(crate) fn valid(valid: bool) -> Self {
         if valid { Self::Good } else { Self::Invalid }
     }
 }
 
 /// A verb that could not run to its end.
 #[derive(Debug)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// A file that cannot be read, written or made sense of.
     File(FileError),
     /// A file that was read and found invalid.
@@ -40,18 +40,18 @@ pub enum Problem {
 
 impl Problem {
     /// What was found in a frame: invalid where a check says so, unreadable otherwise.
-    pub fn frame(file: &str, error: Error) -> Self {
+    pub(crate) fn frame(file: &str, error: Error) -> Self {
         Self::Found { file: file.to_owned(), error }
     }
 
-    pub fn status(&self) -> u8 {
+    pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Found { error, .. } if is_verdict(error.kind()) => 1,
             _ => 2,
         }
     }
 
-    pub fn report(&self) {
+    pub(crate) fn report(&self) {
         if !matches!(self, Self::Reported) {
             let _ = writeln!(io::stderr(), "bitwire: {self}");
         }
@@ -99,28 +99,28 @@ impl From<io::Error> for Problem {
 
 /// What goes to standard output, written when the verb is done.
 #[derive(Default)]
-pub struct Output {
+pub(crate) struct Output {
     pending: Vec<u8>,
 }
 
 impl Output {
-    pub fn line(&mut self, line: impl Display) {
+    pub(crate) fn line(&mut self, line: impl Display) {
         let mut text = String::new();
         let _ = writeln!(text, "{line}");
         self.pending.extend_from_slice(text.as_bytes());
     }
 
     /// `label` in a column of its own, then the value.
-    pub fn labelled(&mut self, label: &str, value: impl Display) {
+    pub(crate) fn labelled(&mut self, label: &str, value: impl Display) {
         self.line(format_args!("{label:<11} {value}"));
     }
 
-    pub fn bytes(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.pending
     }
 
     /// The one JSON object of a verb; `verb` names its schema.
-    pub fn json(&mut self, verb: &str, members: Vec<(&'static str, Value)>) {
+    pub(crate) fn json(&mut self, verb: &str, members: Vec<(&'static str, Value)>) {
         let object = Object { schema: format!("bitwire/{verb}/1"), members };
         // Serialising into memory fails only for maps with keys that are no strings.
         if serde_json::to_writer(&mut self.pending, &object).is_ok() {
@@ -128,7 +128,7 @@ impl Output {
         }
     }
 
-    pub fn flush(&mut self) -> Result<(), Problem> {
+    pub(crate) fn flush(&mut self) -> Result<(), Problem> {
         let mut stdout = io::stdout().lock();
         let pending = std::mem::take(&mut self.pending);
         match stdout.write_all(&pending).and_then(|()| stdout.flush()) {
@@ -157,7 +157,7 @@ impl Serialize for Object {
 }
 
 /// An error as the JSON of every verb shows it.
-pub fn error_json(error: &Error) -> Value {
+pub(crate) fn error_json(error: &Error) -> Value {
     serde_json::json!({
         "kind": error.kind().name(),
         "offset": error.offset(),

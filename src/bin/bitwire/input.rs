@@ -12,17 +12,17 @@ use crate::args::ContextArgs;
 use crate::exit::{Output, Problem};
 
 /// `-` stands for standard input or output.
-pub fn is_stream(path: &Path) -> bool {
+pub(crate) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
 /// The name by which messages call a file.
-pub fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     if is_stream(path) { "standard input".to_owned() } else { Escaped::path(path).to_string() }
 }
 
 /// A file, or standard input.
-pub fn open(path: &Path) -> Result<Box<dyn Read>, Problem> {
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, Problem> {
     if is_stream(path) {
         return Ok(Box::new(io::stdin().lock()));
     }
@@ -31,14 +31,14 @@ pub fn open(path: &Path) -> Result<Box<dyn Read>, Problem> {
 }
 
 /// All bytes of a file.
-pub fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes).map_err(|error| FileError::new(name(path), error))?;
     Ok(bytes)
 }
 
 /// The frame that fills `bytes`, verified if there is a key.
-pub fn frame<'a>(file: &str, bytes: &'a [u8], key: Option<&Key>) -> Result<Frame<'a>, Problem> {
+pub(crate) fn frame<'a>(file: &str, bytes: &'a [u8], key: Option<&Key>) -> Result<Frame<'a>, Problem> {
     let checked = Frame::parse_exact(bytes).and_then(|frame| match key {
         Some(key) => frame.verify(key).map(AuthenticatedFrame::into_frame),
         None => Ok(frame),
@@ -49,7 +49,7 @@ pub fn frame<'a>(file: &str, bytes: &'a [u8], key: Option<&Key>) -> Result<Frame
 }
 
 /// Writes a file whole, or the bytes to standard output in place of any other result.
-pub fn write(path: &Path, bytes: &[u8], out: &mut Output) -> Result<(), Problem> {
+pub(crate) fn write(path: &Path, bytes: &[u8], out: &mut Output) -> Result<(), Problem> {
     if is_stream(path) {
         out.bytes().extend_from_slice(bytes);
         return Ok(());
@@ -59,7 +59,7 @@ pub fn write(path: &Path, bytes: &[u8], out: &mut Output) -> Result<(), Problem>
 }
 
 /// The context that the arguments name.
-pub fn context(args: &ContextArgs, dim: u32) -> Result<Context, Problem> {
+pub(crate) fn context(args: &ContextArgs, dim: u32) -> Result<Context, Problem> {
     let id = |by_place: &Option<String>, by_name: &Option<String>| {
         by_place.as_ref().or(by_name.as_ref()).cloned().unwrap_or_default()
     };

@@ -11,7 +11,7 @@ use crate::exit::Problem;
 const VARIABLE: &str = "BITWIRE_HMAC_KEY_HEX";
 
 /// The key that the arguments or the environment name, if any.
-pub fn key(args: &KeyArgs) -> Result<Option<Key>, Problem> {
+pub(crate) fn key(args: &KeyArgs) -> Result<Option<Key>, Problem> {
     let variable = env::var_os(VARIABLE);
     let sources = [variable.is_some(), args.hmac_key_file.is_some(), args.hmac_key_hex.is_some()];
     if sources.into_iter().filter(|&given| given).count() > 1 {

@@ -12,7 +12,7 @@ use crate::args::{Export, Import};
 use crate::exit::{Outcome, Output, Problem};
 use crate::{beacon, input, keys};
 
-pub fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem> {
+pub(crate) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
     let name = input::name(&args.beacon);
     let bytes = input::read(&args.beacon)?;
@@ -50,7 +50,7 @@ pub fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem> {
     Ok(Outcome::Good)
 }
 
-pub fn import(args: &Import, out: &mut Output) -> Result<Outcome, Problem> {
+pub(crate) fn import(args: &Import, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
     let at = |cause: bitwire::io::Cause| Problem::File(cause.at(&args.archive));
     let file = File::open(&args.archive).map_err(|error| FileError::new(&args.archive, error))?;

@@ -8,7 +8,7 @@ use crate::args::{Route, Verify};
 use crate::exit::{Outcome, Output, Problem, error_json};
 use crate::{input, keys};
 
-pub fn verify(args: &Verify, out: &mut Output) -> Result<Outcome, Problem> {
+pub(crate) fn verify(args: &Verify, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
     let mut files = Vec::new();
     let mut all_valid = true;
@@ -97,7 +97,7 @@ fn verdict(frame: &Frame<'_>, key: Option<&Key>) -> Result<(), Error> {
 }
 
 /// What was checked of a valid frame, for a person.
-pub fn summary(frame: &Frame<'_>, key: Option<&Key>) -> String {
+pub(crate) fn summary(frame: &Frame<'_>, key: Option<&Key>) -> String {
     let digest = if frame.digest().is_some() { "digest ok" } else { "no digest" };
     format!(
         "{}, {} bytes, CRC ok, {digest}, {}",
@@ -129,7 +129,7 @@ fn row(offset: u64, frame: Option<&Frame<'_>>, key: Option<&Key>, error: Option<
     })
 }
 
-pub fn route(args: &Route, out: &mut Output) -> Result<Outcome, Problem> {
+pub(crate) fn route(args: &Route, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
     let name = input::name(&args.file);
     let bytes = input::read(&args.file)?;
