@@ -1,5 +1,7 @@
 //! Window statistics of real embeddings, against NumPy (tests/data/embeddings/numpy_stats.py).
 #![cfg(feature = "alloc")]
+// A test says what it expects by panicking.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -74,7 +76,7 @@ fn compare(name: &str) {
         close(norm, expected["norm"].as_f64().unwrap(), norm, name);
         let rows: BTreeMap<String, Value> = serde_json::from_value(expected["covariance"].clone()).unwrap();
         for (i, row) in rows {
-            let i = i.parse().unwrap();
+            let i: usize = i.parse().unwrap();
             for (j, numpy) in numbers(&row).into_iter().enumerate() {
                 // An element of a covariance can cancel to almost nothing: its error is one of the columns'
                 // deviations.
