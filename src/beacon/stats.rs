@@ -5,9 +5,9 @@
 //! features or the instruction set, nor how much of Sigma is kept: the mean and the trace are the same for every
 //! [`Sigma`], the diagonal the same for [`Sigma::Diagonal`] and [`Sigma::Full`].
 //!
-//! The update is Welford's, so a mean that is large against the spread costs no digits as a sum of squares would:
-//! `d = x - mean; mean += d / n; C[i][j] += d[i] * d[j] * (n - 1) / n` (B. P. Welford, 1962). [`Moments::merge`] joins
-//! windows measured apart (T. F. Chan, G. H. Golub, R. J. LeVeque, 1983):
+//! The update is Welford's: `d = x - mean; mean += d / n; C[i][j] += d[i] * d[j] * (n - 1) / n` (B. P. Welford, 1962).
+//! Where a column's mean is 10^k times its deviation, the covariance has about 16 - k good digits; a sum of squares
+//! would have 16 - 2k. [`Moments::merge`] joins windows measured apart (T. F. Chan, G. H. Golub, R. J. LeVeque, 1983):
 //!
 #![cfg_attr(feature = "alloc", doc = "```")]
 #![cfg_attr(not(feature = "alloc"), doc = "```ignore")]
@@ -15,12 +15,12 @@
 //!
 //! // Parts of fixed size, merged in order: the results do not depend on the number of threads.
 //! let (dim, rows) = (3, vec![0.5f32; 3000]);
+//! let part = |rows| -> bitwire::Result<_> {
+//!     let mut part = Moments::new(dim, Sigma::Diagonal)?;
+//!     part.push_rows_f32(rows)?;
+//!     Ok(part)
+//! };
 //! let parts = std::thread::scope(|scope| {
-//!     let part = |rows| {
-//!         let mut part = Moments::new(dim, Sigma::Diagonal)?;
-//!         part.push_rows_f32(rows)?;
-//!         bitwire::Result::Ok(part)
-//!     };
 //!     let threads: Vec<_> = rows.chunks(500 * dim).map(|rows| scope.spawn(move || part(rows))).collect();
 //!     threads.into_iter().map(|thread| thread.join().unwrap()).collect::<bitwire::Result<Vec<_>>>()
 //! })?;
@@ -29,7 +29,7 @@
 //!     whole.merge(part)?;
 //! }
 //! assert_eq!(whole.summary()?.mean(), [0.5; 3]);
-//! # bitwire::Result::Ok(())
+//! # Ok::<_, bitwire::Error>(())
 //! ```
 
 use crate::arch::moments::{self, Block, Keep, LANES, Sample, State, panel_len, triangle_row};
