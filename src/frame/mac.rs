@@ -5,6 +5,7 @@ use core::ops::Deref;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 
 use super::view::Frame;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,10 +41,18 @@ impl Key {
         self.keyed(parts).finalize().into_bytes().into()
     }
 
-    /// Constant-time comparison (`subtle`, by way of `Mac::verify`).
+    /// Constant-time comparison, by words: byte by byte it costs a sixth of the whole HMAC of a small frame.
     pub(crate) fn verify(&self, parts: &[&[u8]], tag: &[u8; 32]) -> bool {
-        self.keyed(parts).verify(tag.into()).is_ok()
+        words(&self.sign(parts)).ct_eq(&words(tag)).into()
     }
+}
+
+fn words(bytes: &[u8; 32]) -> [u64; 4] {
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    words
 }
 
 impl fmt::Debug for Key {
