@@ -11,6 +11,8 @@ mod arch;
 pub mod beacon;
 mod error;
 pub mod frame;
+#[cfg(feature = "alloc")]
+pub mod inspect;
 #[cfg(feature = "std")]
 pub mod io;
 mod wire;

@@ -30,7 +30,8 @@ pub use mac::{AuthenticatedFrame, Key};
 pub use route::RoutingKey;
 pub use tlv::{Tlv, TlvType, Tlvs};
 pub use view::{Frame, Frames};
-
+#[cfg(feature = "alloc")]
+pub(crate) use {digest::sha256, tlv::LengthRule, tlv::length_rule, view::DIGEST_FREE_SIZE};
 
 /// The first four bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"BIT\x01";
