@@ -69,6 +69,8 @@ pub mod beacon;
 mod check;
 mod error;
 pub mod frame;
+#[cfg(feature = "alloc")]
+pub mod inspect;
 #[cfg(feature = "std")]
 pub mod io;
 #[cfg(test)]
