@@ -1,7 +1,7 @@
 //! `beacon emit` and `beacon show`.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bitwire::beacon::stats::Sigma;
@@ -20,8 +20,10 @@ use crate::{input, keys};
 
 pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
-    let name = input::name(&args.window);
-    let at = |cause: bitwire::io::Cause| Problem::File(cause.at(&name));
+    let at = |cause: bitwire::io::Cause| Problem::File(cause.at(input::label(&args.window)));
+    input::one_stream(
+        [Some(&args.window), args.baseline.as_ref()].into_iter().flatten().map(PathBuf::as_path),
+    )?;
 
     let mut matrix = MatrixReader::new(input::open(&args.window)?).map_err(at)?;
     let dim = u32::try_from(matrix.dim()).unwrap_or(u32::MAX);
@@ -90,18 +92,19 @@ pub(crate) fn write(
 /// The mean that a file holds: that of a beacon of the same context, or of a matrix's rows.
 fn baseline(path: &Path, context: &Context, key: Option<&Key>) -> Result<Vec<f64>, Problem> {
     let name = input::name(path);
+    let label = input::label(path);
     let mut head = Vec::new();
     let mut file = input::open(path)?;
     file.by_ref()
         .take(MAGIC.len() as u64)
         .read_to_end(&mut head)
-        .map_err(|error| FileError::new(&name, error))?;
+        .map_err(|error| FileError::new(label, error))?;
     if head != MAGIC {
-        let mut matrix = MatrixReader::new(head.chain(file)).map_err(|cause| cause.at(&name))?;
-        return Ok(mean(&mut matrix).map_err(|cause| cause.at(&name))?);
+        let mut matrix = MatrixReader::new(head.chain(file)).map_err(|cause| cause.at(label))?;
+        return Ok(mean(&mut matrix).map_err(|cause| cause.at(label))?);
     }
     let mut bytes = head;
-    file.read_to_end(&mut bytes).map_err(|error| FileError::new(&name, error))?;
+    file.read_to_end(&mut bytes).map_err(|error| FileError::new(label, error))?;
     let frame = input::frame(&name, &bytes, key)?;
     let found = |error| Problem::frame(&name, error);
     let beacon = Beacon::from_frame(&frame).map_err(found)?;

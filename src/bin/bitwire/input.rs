@@ -16,9 +16,22 @@ pub(crate) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// The name by which messages call a file.
+/// The name by which messages call an input, for those that escape it themselves, such as [`FileError`].
+pub(crate) fn label(path: &Path) -> &Path {
+    if is_stream(path) { Path::new("standard input") } else { path }
+}
+
+/// The name by which messages call an input, escaped.
 pub(crate) fn name(path: &Path) -> String {
-    if is_stream(path) { "standard input".to_owned() } else { Escaped::path(path).to_string() }
+    Escaped::path(label(path)).to_string()
+}
+
+/// Refuses to read standard input twice: the second reader would find nothing, or wait for the first for ever.
+pub(crate) fn one_stream<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Problem> {
+    match paths.into_iter().filter(|path| is_stream(path)).count() {
+        0 | 1 => Ok(()),
+        _ => Err(Problem::Usage("standard input (-) can be given only once".to_owned())),
+    }
 }
 
 /// A file, or standard input.
@@ -33,7 +46,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, Problem> {
 /// All bytes of a file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).map_err(|error| FileError::new(name(path), error))?;
+    open(path)?.read_to_end(&mut bytes).map_err(|error| FileError::new(label(path), error))?;
     Ok(bytes)
 }
 

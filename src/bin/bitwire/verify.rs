@@ -1,5 +1,7 @@
 //! `verify` and `route`: files of frames.
 
+use std::path::PathBuf;
+
 use bitwire::frame::{Frame, Frames, Key, TlvType};
 use bitwire::{Error, check};
 use serde_json::{Value, json};
@@ -10,6 +12,7 @@ use crate::{input, keys};
 
 pub(crate) fn verify(args: &Verify, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
+    input::one_stream(args.files.iter().map(PathBuf::as_path))?;
     let mut files = Vec::new();
     let mut all_valid = true;
     let mut unreadable = None;
