@@ -169,7 +169,7 @@ pub(crate) struct Inspect {
 pub(crate) struct Export {
     /// The beacon; - for standard input
     pub(crate) beacon: PathBuf,
-    /// File to write
+    /// File to write; - for standard output
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -182,7 +182,7 @@ pub(crate) struct Export {
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire scl import stats.npz out.bit docs minilm-l6 en --delta-q16 auto")]
 pub(crate) struct Import {
-    /// Archive with mu (dim,), Sigma (dim, dim), W, t0, t1
+    /// Archive with mu (dim,), Sigma (dim, dim), W, t0, t1; - for standard input
     pub(crate) archive: PathBuf,
     /// File to write; - for standard output
     pub(crate) out: PathBuf,

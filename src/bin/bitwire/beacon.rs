@@ -21,6 +21,7 @@ use crate::{input, keys};
 pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
     let at = |cause: bitwire::io::Cause| Problem::File(cause.at(input::label(&args.window)));
+    input::one_result(&args.out, args.json)?;
     input::one_stream(
         [Some(&args.window), args.baseline.as_ref()].into_iter().flatten().map(PathBuf::as_path),
     )?;

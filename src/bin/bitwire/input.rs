@@ -50,6 +50,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     Ok(bytes)
 }
 
+/// Refuses an object of `--json` where standard output already carries the file.
+pub(crate) fn one_result(out: &Path, json: bool) -> Result<(), Problem> {
+    if is_stream(out) && json {
+        return Err(Problem::Usage(
+            "--json needs a file to write to: standard output (-) carries the file".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// The frame that fills `bytes`, verified if there is a key.
 pub(crate) fn frame<'a>(file: &str, bytes: &'a [u8], key: Option<&Key>) -> Result<Frame<'a>, Problem> {
     let checked = Frame::parse_exact(bytes).and_then(|frame| match key {
