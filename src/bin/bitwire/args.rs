@@ -73,7 +73,7 @@ pub(crate) struct Emit {
     #[command(flatten)]
     pub(crate) context: ContextArgs,
     /// MU16 step in units of 2^-16, or the smallest at which nothing saturates
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = step)]
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = step, allow_negative_numbers = true)]
     pub(crate) delta_q16: StepChoice,
     /// How much of the covariance to carry; auto takes the most that fits
     #[arg(long, value_enum, default_value = "auto")]
@@ -82,22 +82,22 @@ pub(crate) struct Emit {
     #[arg(long, value_name = "FILE.bit|FILE.npy")]
     pub(crate) baseline: Option<PathBuf>,
     /// Weight of the mean's displacement in SDS
-    #[arg(long, value_name = "F", default_value_t = 1.0)]
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = weight, allow_negative_numbers = true)]
     pub(crate) sds_w_mu: f64,
     /// Weight of the covariance's trace in SDS
-    #[arg(long, value_name = "F", default_value_t = 1.0)]
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = weight, allow_negative_numbers = true)]
     pub(crate) sds_w_trs: f64,
     /// SDS from which on the beacon is flagged ALERT, and the exit status is 1
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", value_parser = finite, allow_negative_numbers = true)]
     pub(crate) sds_threshold: Option<f64>,
     /// First time of the window, in seconds
-    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
     pub(crate) t0: f64,
     /// Last time of the window, in seconds [default: t0]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", value_parser = finite, allow_negative_numbers = true)]
     pub(crate) t1: Option<f64>,
     /// Use the first N rows only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) max_rows: Option<u64>,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -140,7 +140,7 @@ pub(crate) struct Route {
     /// File of one or more frames; - for standard input
     pub(crate) file: PathBuf,
     /// Number of shards, at least 1
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = shards, allow_negative_numbers = true)]
     pub(crate) shards: Option<NonZeroU64>,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -189,7 +189,7 @@ pub(crate) struct Import {
     #[command(flatten)]
     pub(crate) context: ContextArgs,
     /// MU16 step in units of 2^-16, or the smallest at which nothing saturates
-    #[arg(long, value_name = "N|auto", value_parser = step)]
+    #[arg(long, value_name = "N|auto", value_parser = step, allow_negative_numbers = true)]
     pub(crate) delta_q16: StepChoice,
     /// How much of the covariance to carry; auto takes the most that fits
     #[arg(long, value_enum, default_value = "auto")]
@@ -269,7 +269,22 @@ fn step(text: &str) -> Result<StepChoice, String> {
         return Ok(StepChoice::Auto);
     }
     let step = text.parse().ok().and_then(|delta_q16: u32| Step::new(delta_q16).ok());
-    step.map(StepChoice::Fixed).ok_or("has to be auto or a number of 1 to 4294967295".to_owned())
+    step.map(StepChoice::Fixed).ok_or("has to be auto or a number from 1 to 4294967295".to_owned())
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or("has to be a finite number".to_owned())
+}
+
+fn weight(text: &str) -> Result<f64, String> {
+    finite(text)
+        .ok()
+        .filter(|&weight| weight >= 0.0)
+        .ok_or("has to be a finite number of at least 0".to_owned())
+}
+
+fn shards(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| "has to be a whole number from 1 to 18446744073709551615".to_owned())
 }
 
 /// One manual page for all verbs.
