@@ -141,7 +141,7 @@ fn baseline(path: &Path, context: &Context, key: Option<&Key>) -> Result<Vec<f64
 pub(crate) fn show(args: &Show, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
     let name = input::name(&args.file);
-    let bytes = input::read(&args.file)?;
+    let bytes = input::read_frames(&args.file)?;
     let frame = input::frame(&name, &bytes, key.as_ref())?;
     let beacon = Beacon::from_frame(&frame).map_err(|error| Problem::frame(&name, error))?;
     if args.json {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use bitwire::frame::{AuthenticatedFrame, Context, Frame, Key};
+use bitwire::frame::{AuthenticatedFrame, Context, Frame, Key, MAGIC};
 use bitwire::io::output::write_whole;
 use bitwire::io::{Cause, Escaped, FileError};
 
@@ -47,6 +47,18 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, Problem> {
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes).map_err(|error| FileError::new(label(path), error))?;
+    Ok(bytes)
+}
+
+/// All bytes of a file of frames; of anything else no more than shows that it is none, however much there is.
+pub(crate) fn read_frames(path: &Path) -> Result<Vec<u8>, Problem> {
+    let failed = |error| FileError::new(label(path), error);
+    let mut file = open(path)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes == MAGIC {
+        file.read_to_end(&mut bytes).map_err(failed)?;
+    }
     Ok(bytes)
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem
     let key = keys::key(&args.key)?;
     input::one_result(&args.out, args.json)?;
     let name = input::name(&args.beacon);
-    let bytes = input::read(&args.beacon)?;
+    let bytes = input::read_frames(&args.beacon)?;
     let frame = input::frame(&name, &bytes, key.as_ref())?;
     let found = |error| Problem::frame(&name, error);
     let beacon = Beacon::from_frame(&frame).map_err(found)?;
