@@ -42,7 +42,7 @@ pub(crate) enum Verb {
         shell: clap_complete::Shell,
     },
     /// Print the manual page
-    #[command(after_help = "Example:\n  bitwire man | man -l -")]
+    #[command(after_help = "Example:\n  bitwire man > bitwire.1 && man ./bitwire.1")]
     Man,
 }
 
@@ -60,11 +60,12 @@ pub(crate) enum SclVerb {
 
 /// Measure a window of vectors and write its beacon
 ///
-/// The beacon carries the mean in MU16, the window's statistics, and the drift: against a baseline, or of the window's
-/// second half from its first.
+/// The beacon carries the mean in MU16 (16-bit steps), the window's statistics, and its drift: from a baseline, or of the
+/// window's second half from its first. The score is SDS = w_mu * distance of the means + w_trS * trace of the covariance.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
-    bitwire beacon emit window.npy out.bit docs minilm-l6 en --baseline baseline.npy --sds-threshold 0.9")]
+    bitwire beacon emit window.npy out.bit docs minilm-l6 en \\\n      \
+    --baseline baseline.npy --sds-threshold 0.9")]
 pub(crate) struct Emit {
     /// Matrix of f16, f32 or f64, one vector a row (.npy, either order); - for standard input
     pub(crate) window: PathBuf,
@@ -72,32 +73,32 @@ pub(crate) struct Emit {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
-    /// MU16 step in units of 2^-16, or the smallest at which nothing saturates
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = step)]
+    /// MU16 step in units of 2^-16; auto is the smallest at which nothing saturates
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = step, allow_negative_numbers = true)]
     pub(crate) delta_q16: StepChoice,
     /// How much of the covariance to carry; auto takes the most that fits
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) sigma: SigmaArg,
-    /// What to measure the drift against: a beacon (verified, if there is a key) or a matrix
+    /// What to measure the drift from: a beacon of the same context (verified, if there is a key), or a matrix
     #[arg(long, value_name = "FILE.bit|FILE.npy")]
     pub(crate) baseline: Option<PathBuf>,
-    /// Weight of the mean's displacement in SDS
-    #[arg(long, value_name = "F", default_value_t = 1.0)]
+    /// Weight w_mu of the distance of the means in SDS
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = weight, allow_negative_numbers = true)]
     pub(crate) sds_w_mu: f64,
-    /// Weight of the covariance's trace in SDS
-    #[arg(long, value_name = "F", default_value_t = 1.0)]
+    /// Weight w_trS of the covariance's trace in SDS
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = weight, allow_negative_numbers = true)]
     pub(crate) sds_w_trs: f64,
-    /// SDS from which on the beacon is flagged ALERT, and the exit status is 1
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    /// SDS from which on the beacon is flagged ALERT; it is written all the same, and the exit status is 1
+    #[arg(long, value_name = "F", value_parser = finite, allow_negative_numbers = true)]
     pub(crate) sds_threshold: Option<f64>,
-    /// First time of the window, in seconds
-    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
+    /// Time at which the window starts, in seconds
+    #[arg(long, value_name = "F", default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
     pub(crate) t0: f64,
-    /// Last time of the window, in seconds [default: t0]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    /// Time at which the window ends, in seconds [default: t0]
+    #[arg(long, value_name = "F", value_parser = finite, allow_negative_numbers = true)]
     pub(crate) t1: Option<f64>,
     /// Use the first N rows only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) max_rows: Option<u64>,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -121,7 +122,8 @@ pub(crate) struct Show {
 
 /// Check files of one or more frames: structure, CRC, context, digest, and with a key their HMAC
 #[derive(Args)]
-#[command(after_help = "Example:\n  bitwire verify beacons/*.bit --hmac-key-file team.key")]
+#[command(after_help = "Example:\n  bitwire verify beacons/*.bit --hmac-key-file team.key\n\n\
+    Exit status: 0 every frame is valid; 1 one is not; 2 a file cannot be read.")]
 pub(crate) struct Verify {
     /// Files to check; - for standard input
     #[arg(required = true, value_name = "FILE")]
@@ -133,14 +135,14 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 }
 
-/// Print each frame's routing key, and which shard it belongs to
+/// Print each frame's routing key (BLAKE2b-256), and with --shards the shard it belongs to
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire route out.bit --shards 16")]
 pub(crate) struct Route {
     /// File of one or more frames; - for standard input
     pub(crate) file: PathBuf,
-    /// Number of shards, at least 1
-    #[arg(long, value_name = "N")]
+    /// Number of shards; a second column then says which, from 0 to N - 1
+    #[arg(long, value_name = "N", value_parser = shards, allow_negative_numbers = true)]
     pub(crate) shards: Option<NonZeroU64>,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -165,11 +167,12 @@ pub(crate) struct Inspect {
 /// Write a beacon's statistics as a NumPy archive
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
-    bitwire scl export out.bit out.npz && python3 -c 'import numpy; print(numpy.load(\"out.npz\")[\"mu\"])'")]
+    bitwire scl export out.bit out.npz\n  \
+    python3 -c 'import numpy; print(numpy.load(\"out.npz\")[\"mu\"])'")]
 pub(crate) struct Export {
     /// The beacon; - for standard input
     pub(crate) beacon: PathBuf,
-    /// File to write
+    /// File to write; - for standard output
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -182,14 +185,14 @@ pub(crate) struct Export {
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire scl import stats.npz out.bit docs minilm-l6 en --delta-q16 auto")]
 pub(crate) struct Import {
-    /// Archive with mu (dim,), Sigma (dim, dim), W, t0, t1
+    /// Archive with mu (dim,), Sigma (dim, dim), W, t0, t1; - for standard input
     pub(crate) archive: PathBuf,
     /// File to write; - for standard output
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
-    /// MU16 step in units of 2^-16, or the smallest at which nothing saturates
-    #[arg(long, value_name = "N|auto", value_parser = step)]
+    /// MU16 step in units of 2^-16; auto is the smallest at which nothing saturates
+    #[arg(long, value_name = "N|auto", value_parser = step, allow_negative_numbers = true)]
     pub(crate) delta_q16: StepChoice,
     /// How much of the covariance to carry; auto takes the most that fits
     #[arg(long, value_enum, default_value = "auto")]
@@ -204,25 +207,25 @@ pub(crate) struct Import {
 /// The context: three ids, by place or by name, and further members.
 #[derive(Args)]
 pub(crate) struct ContextArgs {
-    /// Id of the vector space [default: ""]
+    /// Id of the vector space; give all three ids or none [default: ""]
     #[arg(value_name = "SPACE", requires_all = ["model_id", "pi_id"])]
     pub(crate) space_id: Option<String>,
     /// Id of the model [default: ""]
     #[arg(value_name = "MODEL")]
     pub(crate) model_id: Option<String>,
-    /// Id of the projection [default: ""]
+    /// Id of the projection that made the vectors [default: ""]
     #[arg(value_name = "PI")]
     pub(crate) pi_id: Option<String>,
-    /// The same by name
+    /// Id of the vector space, by name in place of the three ids above
     #[arg(long, value_name = "SPACE", conflicts_with = "space_id")]
     pub(crate) space: Option<String>,
-    /// The same by name
+    /// Id of the model, by name
     #[arg(long, value_name = "MODEL", conflicts_with = "space_id")]
     pub(crate) model: Option<String>,
-    /// The same by name
+    /// Id of the projection, by name
     #[arg(long, value_name = "PI", conflicts_with = "space_id")]
     pub(crate) pi: Option<String>,
-    /// Further members of the context, as a JSON object
+    /// Further members of the context, as a JSON object: '{"tokenizer":"bpe-50k"}'
     #[arg(long = "context", value_name = "JSON")]
     pub(crate) members: Option<String>,
 }
@@ -269,14 +272,35 @@ fn step(text: &str) -> Result<StepChoice, String> {
         return Ok(StepChoice::Auto);
     }
     let step = text.parse().ok().and_then(|delta_q16: u32| Step::new(delta_q16).ok());
-    step.map(StepChoice::Fixed).ok_or("has to be auto or a number of 1 to 4294967295".to_owned())
+    step.map(StepChoice::Fixed).ok_or("has to be auto or a number from 1 to 4294967295".to_owned())
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or("has to be a finite number".to_owned())
+}
+
+fn weight(text: &str) -> Result<f64, String> {
+    finite(text)
+        .ok()
+        .filter(|&weight| weight >= 0.0)
+        .ok_or("has to be a finite number of at least 0".to_owned())
+}
+
+fn shards(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| "has to be a whole number from 1 to 18446744073709551615".to_owned())
 }
 
 /// One manual page for all verbs.
 pub(crate) fn man(out: &mut Vec<u8>) -> io::Result<()> {
     let mut cli = Cli::command();
     cli.build();
-    clap_mangen::Man::new(cli.clone()).render(out)?;
+    // Without the list of subcommands, which names pages of their own for them.
+    let man = clap_mangen::Man::new(cli.clone());
+    man.render_title(out)?;
+    man.render_name_section(out)?;
+    man.render_synopsis_section(out)?;
+    man.render_description_section(out)?;
+    man.render_options_section(out)?;
     each_verb(&cli, out)
 }
 
@@ -288,10 +312,15 @@ fn each_verb(command: &clap::Command, out: &mut Vec<u8>) -> io::Result<()> {
         }
         writeln!(out, ".SH {}", verb.get_bin_name().unwrap_or(verb.get_name()).to_uppercase())?;
         let man = clap_mangen::Man::new(verb.clone());
-        man.render_synopsis_section(out)?;
-        man.render_description_section(out)?;
-        man.render_options_section(out)?;
-        man.render_extra_section(out)?;
+        let mut sections = Vec::new();
+        man.render_synopsis_section(&mut sections)?;
+        man.render_description_section(&mut sections)?;
+        man.render_options_section(&mut sections)?;
+        man.render_extra_section(&mut sections)?;
+        // Each is a part of the verb's own section, and what follows the options is its example.
+        let sections =
+            String::from_utf8_lossy(&sections).replace(".SH EXTRA", ".SS EXAMPLE").replace(".SH ", ".SS ");
+        out.write_all(sections.as_bytes())?;
     }
     Ok(())
 }

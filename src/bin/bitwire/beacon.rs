@@ -1,7 +1,7 @@
 //! `beacon emit` and `beacon show`.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bitwire::beacon::stats::Sigma;
@@ -9,7 +9,8 @@ use bitwire::beacon::{Beacon, Encoded, Measured, Reference, Results, StepChoice,
 use bitwire::frame::{Context, Frame, Key, MAGIC};
 use bitwire::io::npy::MatrixReader;
 use bitwire::io::window::{mean, measure};
-use bitwire::io::{Escaped, FileError};
+use bitwire::io::{Cause, Escaped, FileError};
+use bitwire::{Error, ErrorKind};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -20,19 +21,34 @@ use crate::{input, keys};
 
 pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
-    let name = input::name(&args.window);
-    let at = |cause: bitwire::io::Cause| Problem::File(cause.at(&name));
+    let at = |cause: Cause| match cause.format().map(Error::kind) {
+        Some(ErrorKind::WindowRows { needed: 2, found }) => {
+            let name = input::name(&args.window);
+            Problem::Usage(format!(
+                "{name}: a window of {found} rows; at least 2 are needed, or 1 with --baseline"
+            ))
+        }
+        _ => Problem::File(cause.at(input::label(&args.window))),
+    };
+    input::one_result(&args.out, args.json)?;
+    input::one_stream(
+        [Some(&args.window), args.baseline.as_ref()].into_iter().flatten().map(PathBuf::as_path),
+    )?;
 
     let mut matrix = MatrixReader::new(input::open(&args.window)?).map_err(at)?;
     let dim = u32::try_from(matrix.dim()).unwrap_or(u32::MAX);
     let context = input::context(&args.context, dim)?;
     let baseline = args.baseline.as_deref().map(|path| baseline(path, &context, key.as_ref())).transpose()?;
+    let t1 = args.t1.unwrap_or(args.t0);
+    if t1 < args.t0 {
+        return Err(Problem::Usage(format!("--t1 {t1} is before --t0 {}", args.t0)));
+    }
     let options = WindowOptions {
         sigma: args.sigma.chosen(),
         weights: Weights { mu: args.sds_w_mu, tr_sigma: args.sds_w_trs },
         sds_threshold: args.sds_threshold,
         t0: args.t0,
-        t1: args.t1.unwrap_or(args.t0),
+        t1,
     };
     let mut progress = Progress::default();
     let measured =
@@ -90,22 +106,33 @@ pub(crate) fn write(
 /// The mean that a file holds: that of a beacon of the same context, or of a matrix's rows.
 fn baseline(path: &Path, context: &Context, key: Option<&Key>) -> Result<Vec<f64>, Problem> {
     let name = input::name(path);
+    let label = input::label(path);
     let mut head = Vec::new();
     let mut file = input::open(path)?;
     file.by_ref()
         .take(MAGIC.len() as u64)
         .read_to_end(&mut head)
-        .map_err(|error| FileError::new(&name, error))?;
+        .map_err(|error| FileError::new(label, error))?;
     if head != MAGIC {
-        let mut matrix = MatrixReader::new(head.chain(file)).map_err(|cause| cause.at(&name))?;
-        return Ok(mean(&mut matrix).map_err(|cause| cause.at(&name))?);
+        let mut matrix = MatrixReader::new(head.chain(file)).map_err(|cause| cause.at(label))?;
+        let (needed, found) = (u64::from(context.dim()), matrix.dim() as u64);
+        if needed != found {
+            let error = Error::new(ErrorKind::RowLength { row: 0, needed, found }, 0);
+            return Err(Problem::File(FileError::new(label, error)));
+        }
+        return Ok(mean(&mut matrix).map_err(|cause| cause.at(label))?);
     }
     let mut bytes = head;
-    file.read_to_end(&mut bytes).map_err(|error| FileError::new(&name, error))?;
+    file.read_to_end(&mut bytes).map_err(|error| FileError::new(label, error))?;
     let frame = input::frame(&name, &bytes, key)?;
     let found = |error| Problem::frame(&name, error);
     let beacon = Beacon::from_frame(&frame).map_err(found)?;
-    frame.check_context(context.hash(), Some(context.as_str().as_bytes())).map_err(found)?;
+    frame.check_context(context.hash(), Some(context.as_str().as_bytes())).map_err(|_| {
+        let theirs =
+            frame.context_json().map_or(frame.ctx().to_string(), |json| Escaped::new(json).to_string());
+        let ours = Escaped::new(context.as_str().as_bytes());
+        Problem::Usage(format!("{name}: the baseline's context is {theirs}, the window's is {ours}"))
+    })?;
     let mut mean = vec![0.0; beacon.dim() as usize];
     beacon.mean_into(&mut mean).map_err(found)?;
     Ok(mean)
@@ -114,7 +141,7 @@ fn baseline(path: &Path, context: &Context, key: Option<&Key>) -> Result<Vec<f64
 pub(crate) fn show(args: &Show, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
     let name = input::name(&args.file);
-    let bytes = input::read(&args.file)?;
+    let bytes = input::read_frames(&args.file)?;
     let frame = input::frame(&name, &bytes, key.as_ref())?;
     let beacon = Beacon::from_frame(&frame).map_err(|error| Problem::frame(&name, error))?;
     if args.json {

@@ -33,7 +33,7 @@ pub(crate) enum Problem {
     /// A mistake of the caller.
     Usage(String),
     /// Standard output cannot be written.
-    Stdout(io::Error),
+    Stdout(Cause),
     /// Reported when it was met.
     Reported,
 }
@@ -80,7 +80,7 @@ impl Display for Problem {
             Self::Found { file, error } => write!(f, "{file}: {error}"),
             Self::Usage(message) => f.write_str(message),
             Self::Reported => Ok(()),
-            Self::Stdout(error) => write!(f, "standard output: {}", Cause::Io(io::Error::from(error.kind()))),
+            Self::Stdout(error) => write!(f, "standard output: {error}"),
         }
     }
 }
@@ -93,7 +93,7 @@ impl From<FileError> for Problem {
 
 impl From<io::Error> for Problem {
     fn from(error: io::Error) -> Self {
-        Self::Stdout(error)
+        Self::Stdout(error.into())
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use bitwire::frame::{AuthenticatedFrame, Context, Frame, Key};
+use bitwire::frame::{AuthenticatedFrame, Context, Frame, Key, MAGIC};
 use bitwire::io::output::write_whole;
 use bitwire::io::{Cause, Escaped, FileError};
 
@@ -16,9 +16,22 @@ pub(crate) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// The name by which messages call a file.
+/// The name by which messages call an input, for those that escape it themselves, such as [`FileError`].
+pub(crate) fn label(path: &Path) -> &Path {
+    if is_stream(path) { Path::new("standard input") } else { path }
+}
+
+/// The name by which messages call an input, escaped.
 pub(crate) fn name(path: &Path) -> String {
-    if is_stream(path) { "standard input".to_owned() } else { Escaped::path(path).to_string() }
+    Escaped::path(label(path)).to_string()
+}
+
+/// Refuses to read standard input twice: the second reader would find nothing, or wait for the first for ever.
+pub(crate) fn one_stream<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Problem> {
+    match paths.into_iter().filter(|path| is_stream(path)).count() {
+        0 | 1 => Ok(()),
+        _ => Err(Problem::Usage("standard input (-) can be given only once".to_owned())),
+    }
 }
 
 /// A file, or standard input.
@@ -33,8 +46,30 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, Problem> {
 /// All bytes of a file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).map_err(|error| FileError::new(name(path), error))?;
+    open(path)?.read_to_end(&mut bytes).map_err(|error| FileError::new(label(path), error))?;
     Ok(bytes)
+}
+
+/// All bytes of a file of frames; of anything else no more than shows that it is none, however much there is.
+pub(crate) fn read_frames(path: &Path) -> Result<Vec<u8>, Problem> {
+    let failed = |error| FileError::new(label(path), error);
+    let mut file = open(path)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes == MAGIC {
+        file.read_to_end(&mut bytes).map_err(failed)?;
+    }
+    Ok(bytes)
+}
+
+/// Refuses an object of `--json` where standard output already carries the file.
+pub(crate) fn one_result(out: &Path, json: bool) -> Result<(), Problem> {
+    if is_stream(out) && json {
+        return Err(Problem::Usage(
+            "--json needs a file to write to: standard output (-) carries the file".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// The frame that fills `bytes`, verified if there is a key.

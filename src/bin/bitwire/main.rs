@@ -10,8 +10,12 @@ mod keys;
 mod scl;
 mod verify;
 
+use std::env;
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
+use bitwire::io::Escaped;
 use clap::{CommandFactory, Parser};
 
 use args::{BeaconVerb, Cli, SclVerb, Verb};
@@ -21,9 +25,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // --help and --version are results; the rest is bad usage. A reader that went away needs neither.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return usage(error);
         }
     };
     let mut out = Output::default();
@@ -37,6 +39,25 @@ fn main() -> ExitCode {
             problem.report();
             ExitCode::from(problem.status())
         }
+    }
+}
+
+/// Prints help or the version, which are results, or what is wrong with the arguments.
+fn usage(error: clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // What the message quotes may be the name of a file that a shell put there: it is made up again from arguments
+        // that cannot steer a terminal.
+        let quoted = env::args_os().map(|arg| Escaped::path(Path::new(&arg)).to_string());
+        let _ = Cli::try_parse_from(quoted).err().unwrap_or(error).print();
+        return ExitCode::from(2);
+    }
+    match error.print().and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let problem = Problem::from(error);
+            problem.report();
+            ExitCode::from(problem.status())
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `scl export` and `scl import`.
 
 use std::fs::File;
+use std::io::Cursor;
 
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Beacon, Scl};
@@ -14,8 +15,9 @@ use crate::{beacon, input, keys};
 
 pub(crate) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
+    input::one_result(&args.out, args.json)?;
     let name = input::name(&args.beacon);
-    let bytes = input::read(&args.beacon)?;
+    let bytes = input::read_frames(&args.beacon)?;
     let frame = input::frame(&name, &bytes, key.as_ref())?;
     let found = |error| Problem::frame(&name, error);
     let beacon = Beacon::from_frame(&frame).map_err(found)?;
@@ -28,6 +30,10 @@ pub(crate) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem
             "zero"
         }
     };
+    if input::is_stream(&args.out) {
+        npz::write_scl(out.bytes(), &scl).map_err(|cause| cause.at("standard output"))?;
+        return Ok(Outcome::Good);
+    }
     write_whole(&args.out, |file| npz::write_scl(file, &scl))?;
     let written = input::name(&args.out);
     if args.json {
@@ -52,9 +58,16 @@ pub(crate) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem
 
 pub(crate) fn import(args: &Import, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
-    let at = |cause: bitwire::io::Cause| Problem::File(cause.at(&args.archive));
-    let file = File::open(&args.archive).map_err(|error| FileError::new(&args.archive, error))?;
-    let scl = npz::read_scl(file).map_err(at)?;
+    input::one_result(&args.out, args.json)?;
+    let at = |cause: bitwire::io::Cause| Problem::File(cause.at(input::label(&args.archive)));
+    let scl = if input::is_stream(&args.archive) {
+        // An archive is read from its end.
+        npz::read_scl(Cursor::new(input::read(&args.archive)?))
+    } else {
+        let file = File::open(&args.archive).map_err(|error| FileError::new(&args.archive, error))?;
+        npz::read_scl(file)
+    };
+    let scl = scl.map_err(at)?;
     let measured = scl.to_measured(args.sigma.chosen()).map_err(|error| at(error.into()))?;
     let context = input::context(&args.context, u32::try_from(scl.dim()).unwrap_or(u32::MAX))?;
     beacon::write(

@@ -1,5 +1,7 @@
 //! `verify` and `route`: files of frames.
 
+use std::path::PathBuf;
+
 use bitwire::frame::{Frame, Frames, Key, TlvType};
 use bitwire::{Error, check};
 use serde_json::{Value, json};
@@ -10,12 +12,13 @@ use crate::{input, keys};
 
 pub(crate) fn verify(args: &Verify, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
+    input::one_stream(args.files.iter().map(PathBuf::as_path))?;
     let mut files = Vec::new();
     let mut all_valid = true;
     let mut unreadable = None;
     for path in &args.files {
         let name = input::name(path);
-        let bytes = match input::read(path) {
+        let bytes = match input::read_frames(path) {
             Ok(bytes) => bytes,
             Err(problem) => {
                 // The other files are still worth checking; the worst status wins.
@@ -68,12 +71,9 @@ fn verify_bytes(
         };
         all_valid &= error.is_none();
         if let Some(out) = &mut out {
-            let which = if rows.is_empty() && frame.is_some_and(|frame| frame.as_bytes().len() == bytes.len())
-            {
-                String::new()
-            } else {
-                format!("frame {}: ", rows.len())
-            };
+            let only = frame.is_none_or(|frame| frame.as_bytes().len() == bytes.len());
+            let which =
+                if rows.is_empty() && only { String::new() } else { format!("frame {}: ", rows.len()) };
             match (&error, &frame) {
                 (None, Some(frame)) => {
                     out.line(format_args!("{name}: {which}valid: {}", summary(frame, key)))
@@ -132,7 +132,7 @@ fn row(offset: u64, frame: Option<&Frame<'_>>, key: Option<&Key>, error: Option<
 pub(crate) fn route(args: &Route, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.key)?;
     let name = input::name(&args.file);
-    let bytes = input::read(&args.file)?;
+    let bytes = input::read_frames(&args.file)?;
     let found = |error: Error| Problem::frame(&name, error);
     if bytes.is_empty() {
         Frame::parse(&bytes).map_err(found)?;
