@@ -1,4 +1,5 @@
 //! The context of an artefact: what has to agree before two of them can be compared (spec/frame.md, "Context").
+#![deny(clippy::arithmetic_side_effects)]
 
 use core::fmt;
 

@@ -1,4 +1,5 @@
 //! HMAC_V1: who wrote a frame (spec/frame.md, "HMAC_V1").
+#![deny(clippy::arithmetic_side_effects)]
 
 use core::fmt;
 use core::ops::Deref;
@@ -99,5 +100,18 @@ impl<'a> Frame<'a> {
         } else {
             Err(Error::new(ErrorKind::Hmac, offset))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `hmac` does not pass the marker on, but a key's states are two of SHA-256's, and those wipe themselves.
+    #[test]
+    fn key_states_are_wiped_on_drop() {
+        fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+        wiped::<Sha256>();
+        assert!(core::mem::needs_drop::<Key>());
     }
 }
