@@ -822,8 +822,9 @@ macro_rules! writers {
             if cfg!(target_endian = "little") {
                 writer.write_all(values.as_bytes())?;
             } else {
-                let mut bytes = [0; 16 << 10];
-                for chunk in values.chunks(const { BLOCK / size_of::<$ty>() }) {
+                const STAGE: usize = 16 << 10;
+                let mut bytes = [0; STAGE];
+                for chunk in values.chunks(const { STAGE / size_of::<$ty>() }) {
                     let to = bytes.get_mut(..size_of_val(chunk)).unwrap_or_default();
                     LittleEndian::$write_into(chunk, to);
                     writer.write_all(to)?;
