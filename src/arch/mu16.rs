@@ -187,12 +187,11 @@ mod portable {
         #[inline(always)]
         fn group<const N: usize>(&self, values: &[[f32; PAIR]; N], out: &mut [[u8; 2 * PAIR]; N]) -> bool {
             let mut outside = 0;
-            for (values, out) in values.iter().zip(out) {
-                for (x, q) in values.iter().zip(out.as_chunks_mut::<2>().0) {
-                    let sum = (x * self.scale + MAGIC).to_bits();
-                    outside |= sum ^ MAGIC_BITS;
-                    *q = narrow(sum.wrapping_sub(MAGIC_BITS).cast_signed()).to_le_bytes();
-                }
+            let out = out.as_flattened_mut().as_chunks_mut::<2>().0;
+            for (x, q) in values.as_flattened().iter().zip(out) {
+                let sum = (x * self.scale + MAGIC).to_bits();
+                outside |= sum ^ MAGIC_BITS;
+                *q = narrow(sum.wrapping_sub(MAGIC_BITS).cast_signed()).to_le_bytes();
             }
             outside <= 0xFFFF
         }
@@ -207,10 +206,15 @@ mod portable {
         fn group<const N: usize>(&self, values: &[[f32; PAIR]; N], out: &mut [[u8; 2 * PAIR]; N]) -> bool {
             let mut outside = 0;
             for (values, out) in values.iter().zip(out) {
-                for (x, q) in values.iter().zip(out.as_chunks_mut::<2>().0) {
+                // In two steps, so that f64 and i16 each fill whole vectors: a third faster.
+                let mut sums = [0u32; PAIR];
+                for (x, low) in values.iter().zip(&mut sums) {
                     let sum = (f64::from(*x) * self.scale + SNAP + MAGIC64).to_bits();
                     outside |= sum ^ MAGIC64_BITS;
-                    *q = narrow((sum as u32).wrapping_sub(0x1_8000).cast_signed()).to_le_bytes();
+                    *low = sum as u32;
+                }
+                for (low, q) in sums.iter().zip(out.as_chunks_mut::<2>().0) {
+                    *q = narrow(low.wrapping_sub(0x1_8000).cast_signed()).to_le_bytes();
                 }
             }
             outside <= 0xFFFF
@@ -224,6 +228,10 @@ mod portable {
 }
 
 #[cfg(feature = "simd")]
+#[cfg_attr(
+    target_endian = "big",
+    allow(dead_code, reason = "vectors are stored as they are, so little-endian only")
+)]
 mod simd {
     use super::*;
     use fearless_simd::{Level, dispatch, prelude::*, *};
@@ -442,7 +450,7 @@ mod simd {
 mod tests {
     extern crate alloc;
     use super::*;
-    use alloc::{format, string::String, vec, vec::Vec};
+    use alloc::{string::String, vec, vec::Vec};
     use proptest::prelude::*;
 
     /// The quotient by integers alone: x is m * 2^e, so x * 65536 / d is a fraction of integers, rounded half to even.
@@ -470,12 +478,13 @@ mod tests {
 
     /// Every kernel this machine can run.
     fn quantisers() -> Vec<(String, Quantise)> {
+        #[cfg_attr(not(feature = "simd"), allow(unused_mut))]
         let mut all: Vec<(String, Quantise)> =
             vec![("portable".into(), alloc::boxed::Box::new(portable::quantise) as Quantise)];
         #[cfg(all(feature = "simd", target_endian = "little"))]
         for level in crate::arch::levels() {
             all.push((
-                format!("{level:?}"),
+                alloc::format!("{level:?}"),
                 alloc::boxed::Box::new(move |values, delta, out| simd::quantise(level, values, delta, out)),
             ));
         }

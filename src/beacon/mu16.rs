@@ -133,7 +133,7 @@ pub fn quantise_into(values: &[f32], dim: usize, step: Step, out: &mut [u8]) -> 
 /// [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] (too large, or an odd payload) if the lengths do not agree.
 pub fn dequantise_into(payload: &[u8], step: Step, out: &mut [f32]) -> Result<()> {
     check_len("values", payload.len() as u64 / 2, out.len() as u64)?;
-    if payload.len() % 2 != 0 {
+    if !payload.len().is_multiple_of(2) {
         let found = payload.len() as u64;
         return Err(Error::caller(ErrorKind::Shape { field: "payload", needed: found - 1, found }));
     }
