@@ -44,12 +44,6 @@ pub(super) fn flags(frame: &Anatomy<'_>) -> (u32, usize, bool) {
     bits.unwrap_or((0, frame.place_of(TlvType::FLAGS), false))
 }
 
-/// The SHA-256 that DIGEST_V1 has to be, if it is known what it covers.
-pub(super) fn digest(frame: &Anatomy<'_>) -> Option<[u8; 32]> {
-    let tlvs = [TlvType::DIGEST, TlvType::HMAC, TlvType::PAD, TlvType::END];
-    is_measured(frame).then(|| sha256(&covered(frame, &tlvs)))
-}
-
 /// Whether the payload's length is known, and not known to be damaged: a hash over anything else says nothing.
 pub(super) fn is_measured(frame: &Anatomy<'_>) -> bool {
     frame.complete && frame.crc.is_some() && !frame.fit.is_some_and(|fit| fit.corrected)
@@ -115,7 +109,9 @@ fn check_envelope(frame: &mut Anatomy<'_>) {
         return;
     }
     if let Some((_, hash, at)) = hash_at(frame, TlvType::DIGEST) {
-        if digest(frame).is_some_and(|digest| digest != *hash) {
+        let tlvs = [TlvType::DIGEST, TlvType::HMAC, TlvType::PAD, TlvType::END];
+        frame.digest = is_measured(frame).then(|| sha256(&covered(frame, &tlvs)));
+        if frame.digest.is_some_and(|digest| digest != *hash) {
             frame.find(at.saturating_add(1), ErrorKind::Digest);
         }
     } else if frame.tlv(TlvType::DIGEST).is_none() {

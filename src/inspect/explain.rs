@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::{self, Vec};
 use core::fmt::Write;
 
-use super::checks::{self, digest, hash_at};
+use super::checks::{self, hash_at};
 use super::tables::{Form, escape, hex, layout, name, owner, show, show_element, width};
 use super::walk::{Anatomy, Config, Finding, Piece};
 use super::{Span, Verdict};
@@ -369,7 +369,7 @@ impl Explainer<'_, '_> {
         let (checked, verdict) = if !measured {
             (false, "not checked: it is not known what it covers".to_string())
         } else if is_digest {
-            let computed = digest(self.frame).unwrap_or_default();
+            let computed = self.frame.digest.unwrap_or_default();
             let matches = hash_at(self.frame, TlvType::DIGEST).is_some_and(|(_, hash, _)| *hash == computed);
             let wrong = || format!("does not match: the frame gives {}", hex(&computed));
             (true, if matches { "matches".to_string() } else { wrong() })
@@ -404,6 +404,11 @@ impl Explainer<'_, '_> {
         }
         if let Some((at, computed)) = frame.crc {
             let stored = frame.stored_crc(at);
+            let flip = frame.flip.map_or_else(String::new, |(at, bit)| {
+                let there = frame.bytes.get(at).copied().unwrap_or_default();
+                let at = self.offset.saturating_add(at as u64);
+                format!("; one flipped bit would explain it: {:02x} at byte {at}", there ^ (1 << bit))
+            });
             let corrected = frame.fit.is_some_and(|fit| fit.corrected && fit.crc_at == at);
             self.out.emit(2, "CRC-16", self.crc_good, |_| {
                 if corrected {
@@ -411,7 +416,7 @@ impl Explainer<'_, '_> {
                 } else if stored == computed {
                     format!("{stored:04X}, matches")
                 } else {
-                    format!("{stored:04X}, the bytes give {computed:04X}")
+                    format!("{stored:04X}, the bytes give {computed:04X}{flip}")
                 }
             });
             if let Some(fit) = frame.fit.filter(|fit| fit.crc_at >= self.out.pos && fit.crc_at > at) {

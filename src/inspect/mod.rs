@@ -14,7 +14,7 @@
 //! let report = bitwire::inspect::inspect(&bytes);
 //! assert_eq!(report.first_error(), bitwire::frame::Frame::parse(&bytes).err());
 //! assert!(report.to_string().contains("-64 = -1.0"));
-//! # bitwire::Result::Ok(())
+//! # Ok::<(), bitwire::Error>(())
 //! ```
 //!
 //! What the bytes have to be is stated in spec/frame.md and spec/beacon.md.

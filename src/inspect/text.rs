@@ -78,8 +78,12 @@ impl Display for Section {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.content {
             Content::Frame { index, kind } => {
-                let kind = kind.map_or("kind not readable", |kind| kind.name());
-                write!(f, "frame {index}: {} bytes, {kind}, ", self.len)?;
+                write!(f, "frame {index}: {} bytes, ", self.len)?;
+                match kind {
+                    Some(kind) if kind.name() == "unknown" => write!(f, "unknown kind {}, ", kind.0)?,
+                    Some(kind) => write!(f, "{kind}, ")?,
+                    None => f.write_str("kind not readable, ")?,
+                }
                 match self.error {
                     Some(error) => write!(f, "invalid: {error}"),
                     None => f.write_str("valid"),

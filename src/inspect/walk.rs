@@ -86,6 +86,10 @@ pub(super) struct Anatomy<'a> {
     /// The CRC-16, where there is one to compare, and the value its bytes give.
     pub(super) crc: Option<(usize, u16)>,
     pub(super) fit: Option<Fit>,
+    /// The SHA-256 that DIGEST_V1 has to be, where there is one and it is known what it covers.
+    pub(super) digest: Option<[u8; 32]>,
+    /// The byte and the bit of it whose flip alone explains the CRC-16.
+    pub(super) flip: Option<(usize, u8)>,
     /// The magic of another frame stands inside a payload that the CRC-16 does not vouch for.
     pub(super) magic_inside: Option<usize>,
     pub(super) end: usize,
@@ -98,6 +102,8 @@ struct Magics<'a> {
     bytes: &'a [u8],
     /// There is no magic from the first up to the second.
     known: (usize, usize),
+    /// Bytes that may still be looked at once more, for another end of a frame than it claims.
+    spare: usize,
 }
 
 impl Magics<'_> {
@@ -113,7 +119,7 @@ impl Magics<'_> {
 }
 
 pub(super) fn inspect<'a>(bytes: &'a [u8], key: Option<Verify<'_>>) -> Report<'a> {
-    let mut magics = Magics { bytes, known: (1, 0) };
+    let mut magics = Magics { bytes, known: (1, 0), spare: bytes.len() };
     let mut sections = Vec::new();
     let (mut at, mut index, mut spans) = (0, 0u64, 0usize);
     loop {
@@ -167,12 +173,15 @@ fn first_error(findings: &[Finding], offset: u64) -> Option<Error> {
     findings.first().map(|finding| Error::new(finding.kind, finding.at as u64).nested(offset))
 }
 
-/// Whether the bytes are worth reading as a frame: they start with the magic, or nearly, or have CONFIG_V1 where a
-/// frame has it.
+/// Whether the bytes are worth reading as a frame: they start with the magic, or CONFIG_V1 stands where a frame has
+/// it, or both nearly.
 fn is_frame(bytes: &[u8]) -> bool {
     let Some(magic) = bytes.first_chunk::<4>() else { return false };
+    let config = bytes.get(12..15).unwrap_or_default();
     let alike = magic.iter().zip(&MAGIC).filter(|(a, b)| a == b).count();
-    alike >= 3 || bytes.get(12..15) == Some(&[TlvType::CONFIG, 0, 24])
+    alike == 4
+        || config == [TlvType::CONFIG, 0, 24]
+        || (alike == 3 && matches!(config, [TlvType::CONFIG, ..] | [_, 0, 24]))
 }
 
 /// Steps 1 to 6 of spec/frame.md, and on.
@@ -186,6 +195,8 @@ fn dissect<'a>(bytes: &'a [u8], base: usize, magics: &mut Magics<'_>) -> Anatomy
         payload_end: bytes.len().min(12),
         crc: None,
         fit: None,
+        digest: None,
+        flip: None,
         magic_inside: None,
         end: bytes.len(),
         findings: Vec::new(),
@@ -202,9 +213,11 @@ fn dissect<'a>(bytes: &'a [u8], base: usize, magics: &mut Magics<'_>) -> Anatomy
         );
         return frame;
     }
-    let mut next_frame = |from: usize| magics.next(base.saturating_add(from)).saturating_sub(base);
+    let (mut spare, mut next_frame) =
+        (magics.spare, |from: usize| magics.next(base.saturating_add(from)).saturating_sub(base));
     frame.walk(&mut next_frame);
-    frame.measure(&mut next_frame);
+    frame.measure(&mut next_frame, &mut spare);
+    magics.spare = spare;
     frame
 }
 
@@ -361,7 +374,7 @@ impl<'a> Anatomy<'a> {
     }
 
     /// Payload and CRC-16.
-    fn measure(&mut self, next_frame: &mut dyn FnMut(usize) -> usize) {
+    fn measure(&mut self, next_frame: &mut dyn FnMut(usize) -> usize, spare: &mut usize) {
         if !self.complete {
             return;
         }
@@ -387,8 +400,13 @@ impl<'a> Anatomy<'a> {
                 let stored = self.stored_crc(crc_at);
                 if stored != computed {
                     self.find(crc_at, ErrorKind::Crc { stored, computed });
+                    self.flip = one_flip(stored ^ computed, self.end);
                     let limit = next_frame(at);
-                    if limit != self.end {
+                    // Frames without a magic would all try the same far end.
+                    if limit != self.end
+                        && let Some(left) = spare.checked_sub(limit)
+                    {
+                        *spare = left;
                         self.fit = self.fit_at(limit);
                     }
                     if limit < self.end {
@@ -444,12 +462,26 @@ impl<'a> Anatomy<'a> {
                 format!("; CRC-16 fits a payload of {len} bytes")
             };
         }
+        if self.complete && self.crc.is_none() {
+            let left = self.end.saturating_sub(self.payload_at);
+            note = format!("; {left} bytes are left for payload and CRC-16");
+        }
         if let Some(at) = self.magic_inside {
             let at = offset.saturating_add(at as u64);
             note.push_str(&format!("; the magic of a frame stands inside, at byte {at}"));
         }
         note
     }
+}
+
+/// The byte and bit of a frame of `len` bytes that, flipped, turns the CRC-16 by `syndrome`. Up to 4,095 bytes there
+/// is at most one: 2^15 - 1 bits is the order of the polynomial.
+fn one_flip(syndrome: u16, len: usize) -> Option<(usize, u8)> {
+    // The bit i places before the last changes the CRC-16 by x^i modulo the polynomial.
+    let bits = len.checked_sub(4).filter(|&covered| covered <= 4095)?.saturating_mul(8);
+    let shift = |power: &u16| Some(power << 1 ^ if power >> 15 == 1 { 0x1021 } else { 0 });
+    let back = core::iter::successors(Some(1u16), shift).take(bits).position(|power| power == syndrome)?;
+    Some((len.checked_sub(1)?.checked_sub(back / 8)?, u8::try_from(back % 8).ok()?))
 }
 
 /// Steps 4.3 to 4.6 of spec/frame.md for a TLV that is there: the first breach and its place.
