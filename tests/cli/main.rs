@@ -1,0 +1,18 @@
+//! The command line as its users meet it: every verb through the binary, by its exit status, standard output, standard
+//! error and the files it leaves.
+#![cfg(feature = "cli")]
+// Tests state expectations by panicking.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[allow(unreachable_pub)] // shared with tests that are one file
+#[path = "../common/mod.rs"]
+mod common;
+mod support;
+
+mod frames;
+mod main_job;
+mod matrices;
+mod names;
+mod options;
+#[cfg(target_os = "linux")]
+mod trouble;
