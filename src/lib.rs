@@ -13,6 +13,9 @@ pub mod beacon;
 mod check;
 mod error;
 pub mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "std")]
 pub mod io;
 #[cfg(test)]
