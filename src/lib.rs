@@ -69,6 +69,9 @@ pub mod beacon;
 mod check;
 mod error;
 pub mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "alloc")]
 pub mod inspect;
 #[cfg(feature = "std")]
