@@ -1,7 +1,6 @@
 //! Window statistics of 384 columns (a sentence embedding) and of 128,256 (the logits of a language model), beside
 //! a copy of the same rows. Against NumPy: benches/window_stats.py.
 #![allow(missing_docs)] // criterion_group! makes an undocumented function
-#![allow(clippy::unwrap_used)]
 
 use bitwire::beacon::stats::{Moments, Sigma};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -56,6 +56,9 @@
 //! stated byte by byte in the documents of the repository's `spec/` folder, which a test holds the code to.
 #![no_std]
 #![deny(unsafe_code)]
+// No panic is reachable from input bytes. Kernels that relax one of these say why beside it; modules that parse also
+// deny unchecked arithmetic.
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "alloc")]

@@ -19,7 +19,8 @@ fn table<'a>(text: &'a str, heading: &str, header: &[&str]) -> Vec<Vec<&'a str>>
 
 #[test]
 fn layouts() {
-    let layouts: [(&str, &str, &[(usize, usize, &str)]); 5] = [
+    type Field = (usize, usize, &'static str);
+    let layouts: [(&str, &str, &[Field]); 5] = [
         (FRAME, "CONFIG_V1", ConfigRaw::FIELDS),
         (FRAME, "FLAGS_V1", FlagsRaw::FIELDS),
         (FRAME, "DIGEST_V1", HashRaw::FIELDS),

@@ -356,7 +356,7 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
             let frame = Frame::parse_exact(&bytes).unwrap();
             assert_eq!(frame.payload(), payload);
             assert_eq!(frame.config().rows, rows);
-            assert!(pad == 0 || frame.payload_offset() % u64::from(pad) == 0);
+            assert!(pad == 0 || frame.payload_offset().is_multiple_of(u64::from(pad)));
             for (tlv_type, value) in &tlvs {
                 assert_eq!(frame.tlv(*tlv_type).unwrap().value, value);
             }

@@ -1,6 +1,5 @@
 //! The bodies of the fuzz targets on mutated inputs: always the same ones, in a few seconds. fuzz/run.sh goes on from here.
 // Tests state expectations by panicking.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,7 +1,6 @@
 //! `inspect` against the parsers, on valid, damaged and hostile bytes; and its text, to the letter.
 #![cfg(feature = "alloc")]
 // Tests state expectations by panicking, their helpers too.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Beacon, CalibrationBuilder, Drift, Reference, Results, Weights};

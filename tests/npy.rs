@@ -1,7 +1,6 @@
 //! .npy files: those NumPy wrote (tests/data/npy, by make.py there), and those nobody should have written.
 #![cfg(feature = "std")]
 // Tests state expectations by panicking.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bitwire::io::npy::{
     Dtype, Header, MAX_HEADER, MatrixReader, Order, Row, write_array_f32, write_array_f64, write_matrix_f32,

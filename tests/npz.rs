@@ -1,7 +1,6 @@
 //! SCL archives: those NumPy wrote (tests/data/npz, by make.py there), and those nobody should have written.
 #![cfg(feature = "npz")]
 // Tests state expectations by panicking.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bitwire::beacon::Scl;
 use bitwire::io::Cause;

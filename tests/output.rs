@@ -1,7 +1,6 @@
 //! Output files are whole or not there.
 #![cfg(all(feature = "std", unix))]
 // Tests state expectations by panicking.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bitwire::ErrorKind;
 use bitwire::io::output::{OutputFile, write_whole};

@@ -1,7 +1,6 @@
 //! Window statistics of real embeddings, against NumPy (tests/data/embeddings/numpy_stats.py).
 #![cfg(feature = "alloc")]
 // A test says what it expects by panicking.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -29,8 +29,11 @@ pub use npy::npy;
 pub use npz::npz;
 pub use numbers::{crc16, mu16};
 
+/// The name of a target, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// Every body with the name of its target.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("beacon", beacon),
     ("context", context),
     ("crc16", crc16),

@@ -2,7 +2,6 @@
 //! error and the files it leaves.
 #![cfg(feature = "cli")]
 // Tests state expectations by panicking.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[allow(unreachable_pub)] // shared with tests that are one file
 #[path = "../common/mod.rs"]

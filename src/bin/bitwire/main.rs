@@ -1,5 +1,6 @@
 //! The command line: every verb calls one function of the library and prints what it found.
 #![deny(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod args;
 mod beacon;
