@@ -271,11 +271,15 @@ fn made() -> impl Strategy<Value = Made> {
 enum Damage {
     Flip(usize, u8),
     Set(usize, u8),
+    /// Bytes that are NaN or infinite, or the largest counts.
+    Write(usize, &'static [u8]),
     Cut(usize),
     Remove(usize, usize),
     Insert(usize, Vec<u8>),
     Repeat(usize, usize),
 }
+
+const EXTREMES: [&[u8]; 3] = [&[0x7F, 0xF8, 0, 0], &[0xFF, 0x80], &[0xFF; 8]];
 
 fn damage() -> impl Strategy<Value = Damage> {
     // Mostly in the header, where the structure is.
@@ -290,6 +294,8 @@ fn damage() -> impl Strategy<Value = Damage> {
         3 => (at.clone(), 0..8u8).prop_map(|(at, bit)| Damage::Flip(at, bit)),
         2 => (at.clone(), prop_oneof![any::<u8>(), Just(0), Just(0xFF), Just(1), Just(2)])
             .prop_map(|(at, byte)| Damage::Set(at, byte)),
+        1 => (at.clone(), proptest::sample::select(&EXTREMES[..]))
+            .prop_map(|(at, bytes)| Damage::Write(at, bytes)),
         1 => at.clone().prop_map(Damage::Cut),
         1 => (at.clone(), 1..40usize).prop_map(|(at, len)| Damage::Remove(at, len)),
         1 => (at.clone(), bytes).prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
@@ -305,6 +311,9 @@ fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
     match damage {
         Damage::Flip(at, bit) => bytes[at % len] ^= 1 << bit,
         Damage::Set(at, byte) => bytes[at % len] = *byte,
+        Damage::Write(at, more) => {
+            bytes.iter_mut().skip(at % len).zip(*more).for_each(|(byte, more)| *byte = *more);
+        }
         Damage::Cut(at) => bytes.truncate(at % len),
         Damage::Remove(at, count) => {
             let at = at % len;

@@ -10,7 +10,7 @@
 //! # let config = Config { kind: Kind::BEACON, element: Element::I16, rows: 1, dim: 2, delta_q16: 1024, payload_len: 4 };
 //! let mut bytes = FrameBuilder::new(ContextHash([0; 8]), config, &[32, 0, 0xC0, 0xFF]).encode()?;
 //! assert!(bitwire::inspect::inspect(&bytes).is_valid());
-//! bytes[51] ^= 1;
+//! bytes[49] ^= 1;
 //! let report = bitwire::inspect::inspect(&bytes);
 //! assert_eq!(report.first_error(), bitwire::frame::Frame::parse(&bytes).err());
 //! assert!(report.to_string().contains("-64 = -1.0"));
@@ -36,7 +36,7 @@ use crate::frame::Key;
 use crate::frame::Kind;
 
 /// A report has at most about this many spans, so that a file of a million tiny frames costs bounded memory. The
-/// bytes after them are one more span that says how many they are.
+/// bytes after them are one more span that says how many they are, and a frame cut short by it still has its error.
 pub const MAX_SPANS: usize = 65_536;
 
 /// What [`inspect`] found. Borrows the bytes, to show them.
