@@ -1,4 +1,5 @@
 //! MU16 beside a copy of as many bytes, in the same run. All throughputs count bytes read plus bytes written.
+#![allow(clippy::unwrap_used, reason = "a bench that cannot run should say so")]
 
 use bitwire::beacon::mu16::{Step, dequantise_into, quantise_into};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -1,6 +1,7 @@
 //! Measures one .npy file (C order, `<f4`, two dimensions) for benches/window_stats.py:
 //! `window_stats_once FILE ROUNDS [THREADS]` prints one line of JSON per round, in milliseconds, and the results to
 //! compare. Without a file (as under `cargo test --benches`) it does nothing.
+#![allow(clippy::expect_used, clippy::indexing_slicing)] // its input comes from the script
 
 use std::time::Instant;
 

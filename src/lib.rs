@@ -1,6 +1,62 @@
-//! bitwire
+//! Compact, verifiable, zero-copy formats for the context of language models.
+//!
+//! One frame, "BIT", carries everything: magic, a 64-bit context hash, TLVs, a payload, a CRC-16, and where asked for a
+//! SHA-256 digest and an HMAC. On it stands the **drift beacon**: the mean vector of a window of embeddings or logits
+//! in int16, with the window's statistics and how far it has moved, signed and routed.
+//!
+//! - [`frame`]: parse, check, verify, build, route.
+//! - [`beacon`]: read a beacon without an allocator; measure a window row by row and write one.
+#![cfg_attr(feature = "alloc", doc = "- [`inspect`]: explain bytes, field by field, past damage.")]
+#![cfg_attr(feature = "std", doc = "- [`io`]: .npy matrices, .npz archives, files written whole, keys.")]
+//!
+//! ```
+//! # #[cfg(feature = "hmac")]
+//! # fn main() -> bitwire::Result<()> {
+//! use bitwire::beacon::Beacon;
+//! use bitwire::frame::{Frame, Key};
+//! # let key = Key::new(b"0123456789abcdef")?;
+//! # let config = bitwire::frame::Config { kind: bitwire::frame::Kind::BEACON,
+//! #     element: bitwire::frame::Element::I16, rows: 1, dim: 2, delta_q16: 1024, payload_len: 0 };
+//! # let ctx = bitwire::frame::ContextHash([0; 8]);
+//! # let builder = bitwire::frame::FrameBuilder::new(ctx, config, &[32, 0, 0xC0, 0xFF]).sign(&key);
+//! # let mut buffer = [0; 256];
+//! # let len = builder.encode_into(&mut buffer)?;
+//! # let bytes = &buffer[..len];
+//!
+//! let frame = Frame::parse_exact(bytes)?;  // structure, CRC-16, context hash, digest
+//! let frame = frame.verify(&key)?;         // who wrote it: an AuthenticatedFrame
+//! let beacon = Beacon::from_frame(&frame)?;
+//! let mut mean = [0.0; 2];
+//! beacon.dequantise_row_into(0, &mut mean)?;
+//! assert_eq!(mean, [0.5, -1.0]);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "hmac"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Features
+//!
+//! Features add items; they never change what an item does.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | (none) | `no_std`, no allocator: parse and check frames, read beacons, quantise, statistics over a caller's memory, write into a caller's buffer |
+//! | `alloc` | owned contexts, windows, encoding into a `Vec`, `inspect` |
+//! | `std` (default) | files: .npy, whole-file output, table-driven CRC-16 |
+//! | `hmac` (default) | keys, signing, `Frame::verify` |
+//! | `simd` | kernels for the instruction sets found at run time; the same bits as without |
+//! | `npz` | NumPy archives |
+//! | `cli` | the `bitwire` binary |
+//!
+//! # What hostile input can do
+//!
+//! Nothing but be refused: every parser is free of panics, of allocations that the bytes at hand do not justify and of
+//! loops that are not linear in them; `unsafe` is denied. Every refusal is an [`Error`] with a kind and an offset. The formats are
+//! stated byte by byte in the documents of the repository's `spec/` folder, which a test holds the code to.
 #![no_std]
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -13,6 +69,11 @@ pub mod beacon;
 mod check;
 mod error;
 pub mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(feature = "alloc")]
+pub mod inspect;
 #[cfg(feature = "std")]
 pub mod io;
 #[cfg(test)]
@@ -22,3 +83,7 @@ mod wire;
 #[cfg(feature = "alloc")]
 pub use check::check;
 pub use error::{Error, ErrorKind, Result, Snippet};
+
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

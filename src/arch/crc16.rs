@@ -79,6 +79,7 @@ mod tests {
 
     /// Every tier this machine can run.
     fn tiers() -> Vec<Tier> {
+        #[cfg_attr(not(feature = "simd"), allow(unused_mut))]
         let mut tiers: Vec<Tier> = alloc::vec![
             ("update".into(), alloc::boxed::Box::new(update)),
             ("table".into(), alloc::boxed::Box::new(table)),

@@ -550,3 +550,157 @@ mod vector {
 }
 #[cfg(feature = "simd")]
 use vector::Native;
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Numbers of several magnitudes, so that every regrouping of a sum shows.
+    fn noise(len: usize) -> Vec<f32> {
+        let mut x = 0x2545_F491_4F6C_DD1D_u64;
+        let mut next = move || {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            x
+        };
+        (0..len).map(|_| (next() as i32 as f32) * [1e-9, 1e-7, 3e-11][(next() % 3) as usize] + 0.25).collect()
+    }
+
+    /// The definition: one element at a time.
+    fn defined(rows: &[f64], dim: usize) -> (Vec<f64>, Vec<f64>, [f64; LANES]) {
+        let (mut mean, mut triangle) = (vec![0.0; dim], vec![0.0; dim * (dim + 1) / 2]);
+        let mut trace = [0.0; LANES];
+        for (count, row) in rows.chunks(dim).enumerate() {
+            let n = (count + 1) as f64;
+            let u: Vec<f64> = row.iter().zip(&mean).map(|(x, m)| (x - m) * ((n - 1.0) / n).sqrt()).collect();
+            for (m, x) in mean.iter_mut().zip(row) {
+                *m += (x - *m) * (1.0 / n);
+            }
+            let mut place = triangle.iter_mut();
+            for i in 0..dim {
+                for j in i..dim {
+                    *place.next().unwrap() += u[i] * u[j];
+                }
+                trace[i % LANES] += u[i] * u[i];
+            }
+        }
+        (mean, triangle, trace)
+    }
+
+    type Results = (Vec<f64>, Vec<f64>, [f64; LANES]);
+
+    fn bits(results: &Results) -> Vec<u64> {
+        let (mean, triangle, trace) = results;
+        mean.iter().chain(triangle).chain(trace).map(|x| x.to_bits()).collect()
+    }
+
+    fn full<T: Sample>(
+        rows: &[T],
+        dim: usize,
+        capacity: usize,
+        absorb: impl Fn(&[T], u64, State<'_>) -> u64,
+        gram: impl Fn(Block<'_>, &mut [f64]),
+    ) -> Results {
+        let (mut mean, mut triangle) = (vec![0.0; dim], vec![0.0; dim * (dim + 1) / 2]);
+        let mut trace = [0.0; LANES];
+        let mut panels = vec![f64::NAN; capacity * panel_len(dim).unwrap()];
+        let mut before = 0;
+        for rows in rows.chunks(capacity * dim) {
+            let keep = Keep::Block { panels: &mut panels, capacity, used: 0 };
+            let taken = absorb(rows, before, State { mean: &mut mean, trace: &mut trace, keep });
+            assert_eq!(taken as usize, rows.len() / dim);
+            gram(Block { panels: &panels, capacity, rows: taken as usize, dim }, &mut triangle);
+            before += taken;
+        }
+        (mean, triangle, trace)
+    }
+
+    fn diagonal<T: Sample>(rows: &[T], dim: usize, absorb: impl Fn(&[T], u64, State<'_>) -> u64) -> Results {
+        let (mut mean, mut sums, mut trace) = (vec![0.0; dim], vec![0.0; dim], [0.0; LANES]);
+        absorb(rows, 0, State { mean: &mut mean, trace: &mut trace, keep: Keep::Diagonal(&mut sums) });
+        (mean, sums, trace)
+    }
+
+    fn trace<T: Sample>(rows: &[T], dim: usize, absorb: impl Fn(&[T], u64, State<'_>) -> u64) -> Results {
+        let (mut mean, mut trace) = (vec![0.0; dim], [0.0; LANES]);
+        absorb(rows, 0, State { mean: &mut mean, trace: &mut trace, keep: Keep::Trace });
+        (mean, vec![], trace)
+    }
+
+    /// Every level of this machine, with the portable kernels first.
+    fn on_every_level<T: Sample>(
+        mut check: impl FnMut(&str, &dyn Fn(&[T], u64, State<'_>) -> u64, &dyn Fn(Block<'_>, &mut [f64])),
+    ) {
+        check("portable", &|r, b, s| absorb_rows(Portable, r, b, s), &|b, t| sweep(Portable, b, t));
+        check("chosen", &absorb::<T>, &gram);
+        #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+        {
+            use fearless_simd::Level;
+            let best = crate::arch::level();
+            let levels = [
+                best.as_sse2().map(Level::Sse2),
+                best.as_sse4_2().map(Level::Sse4_2),
+                best.as_avx2().map(Level::Avx2),
+                best.as_avx512().map(Level::Avx512),
+            ];
+            for level in levels.into_iter().flatten() {
+                let (absorb, gram) = (
+                    |r: &[T], b, s: State<'_>| absorb_at(level, r, b, s),
+                    |b: Block<'_>, t: &mut [f64]| gram_at(level, b, t),
+                );
+                check(&std::format!("{level:?}"), &absorb, &gram);
+            }
+        }
+    }
+
+    fn same_bits<T: Sample>(values: &[T]) {
+        for (dim, rows) in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 36, 63, 64, 65, 95, 96, 100, 130]
+            .into_iter()
+            .flat_map(|dim| [(dim, 1), (dim, 2), (dim, 13)])
+        {
+            let values = &values[..rows * dim];
+            let wide: Vec<f64> = values.iter().map(|&x| x.into()).collect();
+            let expected = defined(&wide, dim);
+            let squares: Vec<f64> = (0..dim).map(|i| expected.1[triangle_row(dim, i)]).collect();
+            on_every_level::<T>(|level, absorb, gram| {
+                for capacity in [1, 5, 16] {
+                    let found = full(values, dim, capacity, absorb, gram);
+                    assert!(bits(&found) == bits(&expected), "{level}: {rows} x {dim}, blocks of {capacity}");
+                }
+                let (mean, sums, trace_parts) = diagonal(values, dim, absorb);
+                let found = bits(&(mean, sums, trace_parts));
+                assert_eq!(found, bits(&(expected.0.clone(), squares.clone(), expected.2)), "{level}: {dim}");
+                let found = bits(&trace(values, dim, absorb));
+                assert_eq!(found, bits(&(expected.0.clone(), vec![], expected.2)), "{level}: {dim}");
+            });
+        }
+    }
+
+    #[test]
+    fn every_level_gives_the_bits_of_the_definition() {
+        let values = noise(13 * 130);
+        same_bits(&values);
+        same_bits(&values.iter().map(|&x| f64::from(x) * 1.000_000_1).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_stops_before_its_row() {
+        for dim in [1, 15, 16, 17, 40] {
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                for column in 0..dim {
+                    let mut values = noise(4 * dim);
+                    let expected = bits(&diagonal(&values[..2 * dim], dim, absorb::<f32>));
+                    values[2 * dim + column] = bad;
+                    on_every_level::<f32>(|level, absorb, _| {
+                        assert_eq!(bits(&diagonal(&values, dim, absorb)), expected, "{level}");
+                    });
+                }
+            }
+        }
+    }
+}

@@ -74,17 +74,13 @@ impl Step {
         if saturates(Self::MAX) {
             return Err(Error::caller(ErrorKind::StepRange));
         }
-        // Invariant: `high` holds both, and every step below `low` does not.
-        let (mut low, mut high) = (NonZeroU32::MIN, NonZeroU32::MAX);
-        while low < high {
-            let Some(middle) = NonZeroU32::new(low.get().midpoint(high.get())) else { break };
-            if saturates(Self(middle)) {
-                low = middle.saturating_add(1);
-            } else {
-                high = middle;
-            }
+        // The ends fit at every step over X / 32767.5 and from X / 32768.5 on; f64 is at most 1 off in either.
+        let least = f64::max(f64::from(max) / 32767.5, f64::from(min) / -32768.5) * 65536.0;
+        let mut step = Self(NonZeroU32::new((least as u32).saturating_sub(1)).unwrap_or(NonZeroU32::MIN));
+        while saturates(step) {
+            step = Self(step.0.saturating_add(1));
         }
-        Ok(Self(high))
+        Ok(step)
     }
 }
 
@@ -137,7 +133,7 @@ pub fn quantise_into(values: &[f32], dim: usize, step: Step, out: &mut [u8]) -> 
 /// [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] (too large, or an odd payload) if the lengths do not agree.
 pub fn dequantise_into(payload: &[u8], step: Step, out: &mut [f32]) -> Result<()> {
     check_len("values", payload.len() as u64 / 2, out.len() as u64)?;
-    if payload.len() % 2 != 0 {
+    if !payload.len().is_multiple_of(2) {
         let found = payload.len() as u64;
         return Err(Error::caller(ErrorKind::Shape { field: "payload", needed: found - 1, found }));
     }

@@ -104,12 +104,13 @@ impl Results {
         number(out, self.drift.map(|drift| drift.norm_dmu))?;
         out.write_str(REFERENCE)?;
         out.write_str(Reference::name(self.drift.map(|drift| drift.reference)))?;
-        out.write_str(THRESHOLDS)?;
         if self.sds_threshold.is_some() {
-            out.write_str(THRESHOLD_SDS)?;
+            out.write_str(THRESHOLD)?;
             number(out, self.sds_threshold)?;
+            out.write_str(TR_SIGMA)?;
+        } else {
+            out.write_str(NO_THRESHOLD)?;
         }
-        out.write_str(TR_SIGMA)?;
         number(out, Some(self.tr_sigma))?;
         out.write_str(WEIGHT_MU)?;
         number(out, Some(self.weights.mu))?;
@@ -137,13 +138,14 @@ impl Results {
             (None, None, None) if cos_mu.is_none() => None,
             _ => return Err(place.refuse("a reference that agrees with what is null")),
         };
-        scan.fixed(THRESHOLDS)?;
-        let mut sds_threshold = None;
-        if scan.rest.first() != TR_SIGMA.as_bytes().first() {
-            scan.fixed(THRESHOLD_SDS)?;
-            sds_threshold = Some(scan.number(f64::is_finite)?);
-        }
-        scan.fixed(TR_SIGMA)?;
+        let sds_threshold = if scan.fixed(NO_THRESHOLD).is_ok() {
+            None
+        } else {
+            scan.fixed(THRESHOLD)?;
+            let threshold = scan.number(f64::is_finite)?;
+            scan.fixed(TR_SIGMA)?;
+            Some(threshold)
+        };
         let tr_sigma = scan.number(f64::is_finite)?;
         scan.fixed(WEIGHT_MU)?;
         let mu = scan.number(is_range)?;
@@ -162,8 +164,8 @@ const SDS: &str = r#"{"SDS":"#;
 const COS_MU: &str = r#","cos_mu":"#;
 const NORM_DMU: &str = r#","norm_dmu":"#;
 const REFERENCE: &str = r#","reference":"#;
-const THRESHOLDS: &str = r#","thresholds":{"#;
-const THRESHOLD_SDS: &str = r#""SDS":"#;
+const NO_THRESHOLD: &str = r#","thresholds":{},"tr_Sigma":"#;
+const THRESHOLD: &str = r#","thresholds":{"SDS":"#;
 const TR_SIGMA: &str = r#"},"tr_Sigma":"#;
 const WEIGHT_MU: &str = r#","weights":{"mu":"#;
 const WEIGHT_TRS: &str = r#","trS":"#;
@@ -201,7 +203,7 @@ impl Scan<'_> {
     /// A number that ECMAScript would write in exactly these characters.
     fn number(&mut self, in_range: fn(f64) -> bool) -> Result<f64> {
         let refused = self.refuse("a finite number in canonical form and in range");
-        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e');
+        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
         let len = self.rest.iter().position(|byte| !is_part(byte)).unwrap_or(self.rest.len());
         // The longest is 25: -1.2345678901234567e-300. More digits would be another form.
         let text = self.rest.get(..len).filter(|text| text.len() <= 25).ok_or(refused)?;

@@ -5,9 +5,9 @@
 //! features or the instruction set, nor how much of Sigma is kept: the mean and the trace are the same for every
 //! [`Sigma`], the diagonal the same for [`Sigma::Diagonal`] and [`Sigma::Full`].
 //!
-//! The update is Welford's, so a mean that is large against the spread costs no digits as a sum of squares would:
-//! `d = x - mean; mean += d / n; C[i][j] += d[i] * d[j] * (n - 1) / n` (B. P. Welford, 1962). [`Moments::merge`] joins
-//! windows measured apart (T. F. Chan, G. H. Golub, R. J. LeVeque, 1983):
+//! The update is Welford's: `d = x - mean; mean += d / n; C[i][j] += d[i] * d[j] * (n - 1) / n` (B. P. Welford, 1962).
+//! Where a column's mean is 10^k times its deviation, the covariance has about 16 - k good digits; a sum of squares
+//! would have 16 - 2k. [`Moments::merge`] joins windows measured apart (T. F. Chan, G. H. Golub, R. J. LeVeque, 1983):
 //!
 #![cfg_attr(feature = "alloc", doc = "```")]
 #![cfg_attr(not(feature = "alloc"), doc = "```ignore")]
@@ -15,12 +15,12 @@
 //!
 //! // Parts of fixed size, merged in order: the results do not depend on the number of threads.
 //! let (dim, rows) = (3, vec![0.5f32; 3000]);
+//! let part = |rows| -> bitwire::Result<_> {
+//!     let mut part = Moments::new(dim, Sigma::Diagonal)?;
+//!     part.push_rows_f32(rows)?;
+//!     Ok(part)
+//! };
 //! let parts = std::thread::scope(|scope| {
-//!     let part = |rows| {
-//!         let mut part = Moments::new(dim, Sigma::Diagonal)?;
-//!         part.push_rows_f32(rows)?;
-//!         bitwire::Result::Ok(part)
-//!     };
 //!     let threads: Vec<_> = rows.chunks(500 * dim).map(|rows| scope.spawn(move || part(rows))).collect();
 //!     threads.into_iter().map(|thread| thread.join().unwrap()).collect::<bitwire::Result<Vec<_>>>()
 //! })?;
@@ -29,10 +29,10 @@
 //!     whole.merge(part)?;
 //! }
 //! assert_eq!(whole.summary()?.mean(), [0.5; 3]);
-//! # bitwire::Result::Ok(())
+//! # Ok::<_, bitwire::Error>(())
 //! ```
 
-use crate::arch::moments::{self, Block, Keep, LANES, Sample, State, triangle_row};
+use crate::arch::moments::{self, Block, Keep, LANES, Sample, State, panel_len, triangle_row};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::size;
 
@@ -84,7 +84,7 @@ impl Sigma {
             Self::Trace => Ok(1),
             Self::Diagonal => Ok(dim),
             // The even one of the two factors is halved, so that nothing is lost.
-            Self::Full if dim % 2 == 0 => size("Sigma", 0, &[dim / 2, dim.saturating_add(1)]),
+            Self::Full if dim.is_multiple_of(2) => size("Sigma", 0, &[dim / 2, dim.saturating_add(1)]),
             Self::Full => size("Sigma", 0, &[dim, dim.div_ceil(2)]),
         }
     }
@@ -94,7 +94,8 @@ impl Sigma {
 /// a `dim` that costs its square.
 pub const FULL_DIM_MAX: usize = 16_384;
 
-/// Rows of a block of [`Sigma::Full`]: two panels of it and a tile of the covariance stay in the first-level cache.
+/// Rows of a block of [`Sigma::Full`]. Fewer, and each tile of the covariance is fetched and stored more often; more,
+/// and a panel no longer stays in the first-level cache.
 const BLOCK_ROWS: usize = 128;
 
 /// Elements that align anything to 64 bytes.
@@ -133,24 +134,18 @@ impl Layout {
                 usize::try_from(sigma.values(dim as u64)?).map_err(|_| overflow)?
             }
         };
-        let block = match sigma {
-            Sigma::Full => block_row(dim).and_then(|row| row.checked_mul(block_rows)).ok_or(overflow)?,
-            _ => 0,
+        let (gap, block) = match sigma {
+            Sigma::Full => (gap, panel_len(dim).and_then(|row| row.checked_mul(block_rows)).ok_or(overflow)?),
+            _ => (0, 0),
         };
         let parts = [dim, sums, gap, block];
         let len = parts.into_iter().try_fold(0usize, usize::checked_add).ok_or(overflow)?;
         // No slice is longer in bytes; with this, no product of indices below can overflow either.
-        size("window statistics", 0, &[len as u64, 8])
-            .ok()
-            .filter(|&bytes| bytes <= isize::MAX as u64)
-            .ok_or(overflow)?;
+        if size("window statistics", 0, &[len as u64, 8])? > isize::MAX as u64 {
+            return Err(overflow);
+        }
         Ok(Self { sums, gap, block, len })
     }
-}
-
-/// `dim` rounded up to whole panels.
-fn block_row(dim: usize) -> Option<usize> {
-    moments::panel_len(dim)
 }
 
 /// Mean and covariance of the rows so far, in storage of the caller's choice: `Vec<f64>` from [`Moments::new`], or
@@ -171,8 +166,8 @@ pub struct Moments<S> {
 
 #[cfg(feature = "alloc")]
 impl Moments<alloc::vec::Vec<f64>> {
-    /// Statistics of no rows yet. Allocates `8 * storage_len(dim, sigma)` bytes, and for [`Sigma::Full`] about 500
-    /// more per column.
+    /// Statistics of no rows yet. Allocates `8 * storage_len(dim, sigma)` bytes, and for [`Sigma::Full`] 1 KiB more
+    /// per column.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] if `dim` is 0; [`ErrorKind::TooLarge`] if it is over [`FULL_DIM_MAX`] with
@@ -200,8 +195,8 @@ struct Parts<'a> {
 
 impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
     /// Statistics of no rows yet, kept in `storage`, whose contents do not matter. It has at least
-    /// [`storage_len`] elements. More of them make [`Sigma::Full`] faster, up to 63 times `dim` rounded up to 32; they
-    /// never change a bit of the results.
+    /// [`storage_len`] elements. More of them make [`Sigma::Full`] faster, up to 127 times `dim` (rounded up to 32)
+    /// more and 7 to align them; they never change a bit of the results.
     ///
     /// # Errors
     /// As [`storage_len`]; [`ErrorKind::BufferTooSmall`], in elements.
@@ -214,7 +209,7 @@ impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
         }))?;
         // A block whose vectors straddle no cache lines is worth a few elements, if there are any to spare.
         let gap = elements.get(dim.saturating_add(sums)..).map_or(0, |block| block.as_ptr().align_offset(64));
-        let (gap, capacity) = match (sigma, block_row(dim)) {
+        let (gap, capacity) = match (sigma, panel_len(dim)) {
             (Sigma::Full, Some(row)) => {
                 let gap = if gap <= GAP_MAX.min(spare) { gap } else { 0 };
                 (gap, (1 + (spare - gap) / row).min(BLOCK_ROWS))
@@ -243,8 +238,8 @@ impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
         self.push(row)
     }
 
-    /// Takes in rows, one after another; the results have the same bits as with one call per row. Without columns
-    /// to spare: `dim` operations per row, `dim * dim` with [`Sigma::Full`].
+    /// Takes in rows, row-major; the results have the same bits as with one call per row. Takes `dim` steps per row,
+    /// about `dim * dim / 2` with [`Sigma::Full`].
     ///
     /// # Errors
     /// As [`push_f32`](Self::push_f32). If the last row is not whole, nothing is taken in. A value that is not finite
@@ -253,7 +248,7 @@ impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
         self.push_rows(rows)
     }
 
-    /// Takes in rows, one after another, as [`push_rows_f32`](Self::push_rows_f32).
+    /// Takes in rows, row-major, as [`push_rows_f32`](Self::push_rows_f32).
     ///
     /// # Errors
     /// As [`push_rows_f32`](Self::push_rows_f32).
@@ -519,5 +514,324 @@ impl<'a> Summary<'a> {
             _ => return None,
         };
         self.sums.get(place).map(|sum| sum / self.divisor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KINDS: [Sigma; 4] = [Sigma::None, Sigma::Trace, Sigma::Diagonal, Sigma::Full];
+
+    fn in_vec(dim: usize, sigma: Sigma, len: usize) -> Moments<Vec<f64>> {
+        Moments::with_storage(dim, sigma, vec![f64::NAN; len]).unwrap()
+    }
+
+    fn least(dim: usize, sigma: Sigma) -> Moments<Vec<f64>> {
+        in_vec(dim, sigma, storage_len(dim, sigma).unwrap())
+    }
+
+    fn values<S: AsRef<[f64]> + AsMut<[f64]>>(moments: &mut Moments<S>) -> Vec<f64> {
+        let summary = moments.summary().unwrap();
+        let mut values = summary.mean().to_vec();
+        values.push(summary.trace());
+        values.extend(summary.diagonal().into_iter().flatten());
+        values.extend(summary.triangle().into_iter().flatten());
+        values
+    }
+
+    fn bits<S: AsRef<[f64]> + AsMut<[f64]>>(moments: &mut Moments<S>) -> Vec<u64> {
+        values(moments).into_iter().map(f64::to_bits).collect()
+    }
+
+    /// Two passes, the textbook's formulas.
+    fn textbook(rows: &[f64], dim: usize) -> (Vec<f64>, Vec<f64>) {
+        let n = (rows.len() / dim) as f64;
+        let mean: Vec<f64> = (0..dim).map(|j| rows.iter().skip(j).step_by(dim).sum::<f64>() / n).collect();
+        let mut triangle = vec![];
+        for i in 0..dim {
+            for j in i..dim {
+                let products = rows.chunks(dim).map(|row| (row[i] - mean[i]) * (row[j] - mean[j]));
+                triangle.push(products.sum::<f64>() / (n - 1.0).max(1.0));
+            }
+        }
+        (mean, triangle)
+    }
+
+    fn kind() -> impl Strategy<Value = Sigma> {
+        prop::sample::select(&KINDS[..])
+    }
+
+    /// Columns and whole rows.
+    fn matrix() -> impl Strategy<Value = (usize, Vec<f32>)> {
+        (1usize..70, 1usize..40).prop_flat_map(|(dim, rows)| {
+            (Just(dim), prop::collection::vec(-2.0f32..3.0, rows * dim..=rows * dim))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn agrees_with_two_passes((dim, rows) in matrix(), shift in prop::sample::select(&[0.0, 1e6, -1e9][..])) {
+            let rows: Vec<f64> = rows.iter().map(|&x| f64::from(x) + shift).collect();
+            let (mean, triangle) = textbook(&rows, dim);
+            let mut moments = least(dim, Sigma::Full);
+            moments.push_rows_f64(&rows).unwrap();
+            let summary = moments.summary().unwrap();
+            for (ours, theirs) in summary.mean().iter().zip(mean) {
+                prop_assert!((ours - theirs).abs() <= 1e-12 * (1.0 + shift.abs()));
+            }
+            // The values are of order 1. At 1e9 they are known to 1e-7, but exactly what they are; a sum of
+            // squares would have lost every digit.
+            for (ours, theirs) in summary.triangle().unwrap().zip(triangle) {
+                prop_assert!((ours - theirs).abs() <= 1e-12 + 1e-15 * shift.abs(), "{ours} {theirs}");
+            }
+        }
+
+        #[test]
+        fn calls_and_summaries_change_no_bit(
+            (dim, rows) in matrix(), sigma in kind(), cuts in prop::collection::vec(0usize..40, 0..5),
+            spare in 0usize..3000,
+        ) {
+            let mut whole = least(dim, sigma);
+            whole.push_rows_f32(&rows).unwrap();
+            let expected = bits(&mut whole);
+
+            let mut by_row = in_vec(dim, sigma, storage_len(dim, sigma).unwrap() + spare);
+            for row in rows.chunks(dim) {
+                by_row.push_f32(row).unwrap();
+            }
+            prop_assert_eq!(&bits(&mut by_row), &expected);
+
+            let mut storage = vec![f64::MAX; storage_len(dim, sigma).unwrap() + spare];
+            let mut pieces = Moments::with_storage(dim, sigma, &mut storage[..]).unwrap();
+            let mut rest = &rows[..];
+            for cut in cuts {
+                let (now, later) = rest.split_at((cut * dim).min(rest.len()));
+                pieces.push_rows_f32(now).unwrap();
+                let _ = pieces.summary();
+                rest = later;
+            }
+            let wide: Vec<f64> = rest.iter().map(|&x| x.into()).collect();
+            pieces.push_rows_f64(&wide).unwrap();
+            prop_assert_eq!(&bits(&mut pieces), &expected);
+            prop_assert_eq!(pieces.rows() as usize, rows.len() / dim);
+        }
+
+        #[test]
+        fn parts_merge_to_the_whole((dim, rows) in matrix(), sigma in kind(), cut in 0usize..40, spare in 0usize..3000) {
+            let mut whole = least(dim, sigma);
+            whole.push_rows_f32(&rows).unwrap();
+            let (first, second) = rows.split_at((cut * dim).min(rows.len()));
+            // Whatever waits in a block at that moment, on either side.
+            let len = storage_len(dim, sigma).unwrap();
+            let merged = [(0, 0), (spare, 0), (0, spare)].map(|(left, right)| {
+                let mut merged = in_vec(dim, sigma, len + left);
+                merged.push_rows_f32(first).unwrap();
+                let mut other = in_vec(dim, sigma, len + right);
+                other.push_rows_f32(second).unwrap();
+                merged.merge(&other).unwrap();
+                merged
+            });
+            let [mut merged, others @ ..] = merged;
+            for mut other in others {
+                prop_assert_eq!(bits(&mut merged), bits(&mut other));
+            }
+            prop_assert_eq!(merged.rows(), whole.rows());
+            for (merged, whole) in values(&mut merged).into_iter().zip(values(&mut whole)) {
+                // The values are of order 1.
+                prop_assert!((merged - whole).abs() <= 1e-12 * whole.abs().max(1.0));
+            }
+            if first.is_empty() || second.is_empty() {
+                prop_assert_eq!(bits(&mut merged), bits(&mut whole));
+            }
+        }
+
+        #[test]
+        fn sigma_changes_no_mean_and_no_trace((dim, rows) in matrix(), cut in 0usize..40) {
+            let measured = KINDS.map(|sigma| {
+                let (first, second) = rows.split_at((cut * dim).min(rows.len()));
+                let (mut moments, mut other) = (least(dim, sigma), least(dim, sigma));
+                moments.push_rows_f32(first).unwrap();
+                other.push_rows_f32(second).unwrap();
+                moments.merge(&other).unwrap();
+                moments
+            });
+            let [mut none, mut trace, mut diagonal, mut full] = measured;
+            let expected = bits(&mut none);
+            prop_assert_eq!(&bits(&mut trace), &expected);
+            let diagonal = bits(&mut diagonal);
+            prop_assert_eq!(&diagonal[..dim + 1], &expected[..]);
+            prop_assert_eq!(&bits(&mut full)[..2 * dim + 1], &diagonal[..]);
+        }
+
+        #[test]
+        fn a_bad_row_changes_nothing((dim, rows) in matrix(), sigma in kind(), at in any::<prop::sample::Index>()) {
+            let bad = at.index(rows.len());
+            let (row, column) = (bad / dim, bad % dim);
+            let mut spoilt = rows.clone();
+            spoilt[bad] = if bad % 2 == 0 { f32::NAN } else { f32::INFINITY };
+
+            let mut moments = in_vec(dim, sigma, storage_len(dim, sigma).unwrap() + 500);
+            let error = moments.push_rows_f32(&spoilt).unwrap_err();
+            prop_assert_eq!(error.kind(), ErrorKind::NonFinite { row: row as u64, column: column as u64 });
+            prop_assert_eq!(moments.rows(), row as u64);
+            // Nothing is lost: the row can be mended.
+            moments.push_rows_f32(&rows[row * dim..]).unwrap();
+            let mut clean = least(dim, sigma);
+            clean.push_rows_f32(&rows).unwrap();
+            prop_assert_eq!(bits(&mut moments), bits(&mut clean));
+        }
+    }
+
+    #[test]
+    fn drift_of_the_mean_costs_no_digits() {
+        // The mean of the first half is far from that of the second, so any shift chosen early is a bad one.
+        let rows: Vec<f64> =
+            (0..20_000).map(|i| if i < 10_000 { 1e6 } else { -1e6 } + f64::from(i * 7919 % 101)).collect();
+        let mut moments = least(1, Sigma::Full);
+        moments.push_rows_f64(&rows).unwrap();
+        let (mean, triangle) = textbook(&rows, 1);
+        let summary = moments.summary().unwrap();
+        assert!((summary.mean()[0] - mean[0]).abs() < 1e-14 * 1e6);
+        assert!((summary.covariance(0, 0).unwrap() / triangle[0] - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_row_and_equal_rows_have_no_covariance() {
+        for sigma in KINDS {
+            let mut moments = least(3, sigma);
+            assert_eq!(moments.summary().unwrap_err().kind(), ErrorKind::WindowRows { needed: 1, found: 0 });
+            for _ in 0..5 {
+                moments.push_f32(&[0.1, -7.0, 1e30]).unwrap();
+                let summary = moments.summary().unwrap();
+                assert_eq!(summary.mean(), [f64::from(0.1f32), -7.0, f64::from(1e30f32)]);
+                assert_eq!(summary.trace(), 0.0);
+                assert!(summary.diagonal().into_iter().flatten().all(|x| x == 0.0));
+                assert!(summary.triangle().into_iter().flatten().all(|x| x == 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn small_integers_are_exact() {
+        let mut moments = least(2, Sigma::Full);
+        moments.push_rows_f32(&[1.0, 2.0, 3.0, -4.0]).unwrap();
+        let summary = moments.summary().unwrap();
+        assert_eq!(summary.mean(), [2.0, -1.0]);
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-14;
+        assert!(summary.triangle().unwrap().zip([2.0, -6.0, 18.0]).all(|(a, b)| close(a, b)));
+        assert!(close(summary.trace(), 20.0));
+        assert_eq!(summary.covariance(1, 0), summary.covariance(0, 1));
+        assert_eq!(summary.covariance(0, 2), None);
+        assert_eq!(summary.covariance(2, 2), None);
+        assert_eq!((summary.rows(), summary.dim(), summary.sigma()), (2, 2, Sigma::Full));
+    }
+
+    #[test]
+    fn sums_beyond_f64_are_an_error() {
+        for sigma in KINDS {
+            // A square overflows.
+            let mut moments = least(2, sigma);
+            moments.push_rows_f64(&[1e300, 0.0, 0.0, 0.0]).unwrap();
+            assert_eq!(moments.summary().unwrap_err().kind(), ErrorKind::Number { field: "Sigma" });
+            // So does a difference, and the mean with it.
+            let mut moments = least(2, sigma);
+            moments.push_rows_f64(&[f64::MAX, 0.0, f64::MIN, 0.0]).unwrap();
+            assert_eq!(moments.summary().unwrap_err().kind(), ErrorKind::Number { field: "mu" });
+            let mut other = least(2, sigma);
+            other.push_f64(&[1.0, 1.0]).unwrap();
+            other.merge(&moments).unwrap();
+            other.push_f64(&[1.0, 1.0]).unwrap();
+            assert!(matches!(other.summary().unwrap_err().kind(), ErrorKind::Number { .. }));
+        }
+        // Any f32 is fine.
+        let mut moments = least(2, Sigma::Full);
+        moments.push_rows_f32(&[f32::MAX, f32::MIN, f32::MIN, f32::MAX]).unwrap();
+        assert!(moments.summary().is_ok());
+    }
+
+    #[test]
+    fn rows_of_another_length() {
+        let mut moments = least(3, Sigma::Trace);
+        moments.push_f32(&[0.0; 3]).unwrap();
+        let kind = |row, found| ErrorKind::RowLength { row, needed: 3, found };
+        assert_eq!(moments.push_f32(&[0.0; 2]).unwrap_err().kind(), kind(1, 2));
+        assert_eq!(moments.push_f64(&[0.0; 6]).unwrap_err().kind(), kind(1, 6));
+        assert_eq!(moments.push_f64(&[]).unwrap_err().kind(), kind(1, 0));
+        assert_eq!(moments.push_rows_f32(&[0.0; 8]).unwrap_err().kind(), kind(3, 2));
+        assert_eq!(moments.rows(), 1);
+        moments.push_rows_f32(&[]).unwrap();
+    }
+
+    #[test]
+    fn storage() {
+        assert_eq!(storage_len(128_256, Sigma::None), Ok(128_256));
+        assert_eq!(storage_len(128_256, Sigma::Trace), Ok(128_256));
+        assert_eq!(storage_len(128_256, Sigma::Diagonal), Ok(256_512));
+        assert_eq!(storage_len(3, Sigma::Full), Ok(3 + 6 + 32));
+        for sigma in KINDS {
+            assert!(matches!(storage_len(0, sigma).unwrap_err().kind(), ErrorKind::Argument { .. }));
+            assert!(matches!(storage_len(usize::MAX, sigma).unwrap_err().kind(), ErrorKind::Size { .. }));
+            let needed = storage_len(9, sigma).unwrap();
+            let short = Moments::with_storage(9, sigma, vec![0.0; needed - 1]).unwrap_err().kind();
+            let (needed, available) = (needed as u64, needed as u64 - 1);
+            assert_eq!(short, ErrorKind::BufferTooSmall { needed, available });
+        }
+        assert!(storage_len(1 << 33, Sigma::Full).is_err());
+        // An array needs no allocator.
+        let mut moments = Moments::with_storage(2, Sigma::Diagonal, [0.0; 4]).unwrap();
+        moments.push_f32(&[1.0, 2.0]).unwrap();
+        assert_eq!(moments.summary().unwrap().mean(), [1.0, 2.0]);
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn claims_that_no_memory_can_hold_are_errors() {
+        let kind = |dim, sigma| Moments::new(dim, sigma).unwrap_err().kind();
+        assert!(matches!(kind(FULL_DIM_MAX + 1, Sigma::Full), ErrorKind::TooLarge { field: "dim", .. }));
+        assert!(matches!(kind(isize::MAX as usize / 16, Sigma::Diagonal), ErrorKind::TooLarge { .. }));
+        assert!(matches!(kind(usize::MAX / 16, Sigma::Diagonal), ErrorKind::Size { .. }));
+        assert!(matches!(kind(usize::MAX, Sigma::Full), ErrorKind::TooLarge { .. }));
+        assert!(matches!(kind(0, Sigma::Full), ErrorKind::Argument { .. }));
+        assert_eq!(Moments::new(3, Sigma::Full).unwrap().dim(), 3);
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_together() {
+        let mut moments = least(2, Sigma::Trace);
+        for other in [least(3, Sigma::Trace), least(2, Sigma::None)] {
+            assert!(matches!(moments.merge(&other).unwrap_err().kind(), ErrorKind::Argument { .. }));
+        }
+        // 2^53 rows, the most that are counted.
+        moments.push_f32(&[1.0, 2.0]).unwrap();
+        for _ in 0..53 {
+            let copy = moments.clone();
+            moments.merge(&copy).unwrap();
+        }
+        let copy = moments.clone();
+        let too_many = |found| ErrorKind::TooLarge { field: "rows", max: ROWS_MAX, found };
+        assert_eq!(moments.merge(&copy).unwrap_err().kind(), too_many(2 * ROWS_MAX));
+        assert_eq!(moments.push_f32(&[1.0, 2.0]).unwrap_err().kind(), too_many(ROWS_MAX + 1));
+    }
+
+    #[test]
+    fn codes() {
+        for (code, sigma) in (0..).zip(KINDS) {
+            assert_eq!((sigma.code(), Sigma::from_code(code)), (code, Ok(sigma)));
+        }
+        let error = Sigma::from_code(4).unwrap_err().kind();
+        assert_eq!(error, ErrorKind::Code { field: "sigma kind", found: 4 });
+        assert_eq!(KINDS.map(|sigma| sigma.values(179).unwrap()), [0, 1, 179, 16_110]);
+        assert_eq!(Sigma::Full.values(180), Ok(16_290));
+        assert!(Sigma::Full.values(u64::MAX).is_err());
+        assert!(Sigma::Full.values(u64::MAX - 1).is_err());
     }
 }

@@ -1,4 +1,5 @@
 //! From rows to a beacon: a window measured row by row, then encoded (spec/beacon.md).
+#![deny(clippy::arithmetic_side_effects)]
 
 use alloc::vec::Vec;
 

@@ -7,7 +7,7 @@ use super::MAGIC;
 use super::config::{Config, Flags, Kind};
 use super::context::ContextHash;
 use super::crc::crc16;
-use super::digest::{HASH_VERSION, sha256};
+use super::digest::{HashRaw, sha256};
 #[cfg(feature = "hmac")]
 use super::mac::Key;
 use super::tlv::{TlvType, length_rule};
@@ -229,17 +229,13 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
         for &(tlv_type, value) in &self.tlvs {
             cursor.put_tlv(tlv_type, value)?;
         }
-        let mut hash = [0; 33];
         if plan.digest {
-            set_hash(&mut hash, sha256(&[cursor.written(4), self.payload]));
-            cursor.put_tlv(TlvType::DIGEST, &hash)?;
+            let hash = sha256(&[cursor.written(4), self.payload]);
+            cursor.put_tlv(TlvType::DIGEST, HashRaw::new(hash).as_bytes())?;
         }
         match self.seal {
             Seal::None => {}
-            Seal::Kept(mac) => {
-                set_hash(&mut hash, *mac);
-                cursor.put_tlv(TlvType::HMAC, &hash)?;
-            }
+            Seal::Kept(mac) => cursor.put_tlv(TlvType::HMAC, HashRaw::new(*mac).as_bytes())?,
             #[cfg(feature = "hmac")]
             Seal::Sign(key) => {
                 // PAD_V1 follows HMAC_V1 and is covered by it, so it is written first, where it will stand.
@@ -248,9 +244,9 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
                 let pad_at = cursor.at;
                 cursor.put_pad(plan.pad)?;
                 let (body, pad) = (cursor.range(4, covered_end), cursor.range(pad_at, cursor.at));
-                set_hash(&mut hash, key.sign(&[body, pad, self.payload]));
+                let mac = key.sign(&[body, pad, self.payload]);
                 cursor.at = covered_end;
-                cursor.put_tlv(TlvType::HMAC, &hash)?;
+                cursor.put_tlv(TlvType::HMAC, HashRaw::new(mac).as_bytes())?;
             }
         }
         cursor.put_pad(plan.pad)?;
@@ -330,12 +326,6 @@ fn padding_for(header: u64, alignment: u16) -> Option<u16> {
 
 fn size_error() -> Error {
     Error::caller(ErrorKind::Size { field: "the frame" })
-}
-
-fn set_hash(value: &mut [u8; 33], hash: [u8; 32]) {
-    let [version, rest @ ..] = value;
-    *version = HASH_VERSION;
-    *rest = hash;
 }
 
 /// Writes into a buffer that was measured beforehand; running over would be a bug of `plan`, and is an error.

@@ -1,4 +1,5 @@
 //! The context of an artefact: what has to agree before two of them can be compared (spec/frame.md, "Context").
+#![deny(clippy::arithmetic_side_effects)]
 
 use core::fmt;
 
@@ -281,8 +282,10 @@ mod owned {
                     self.visit_i64(i64::try_from(value).map_err(|_| E::custom(NUMBERS))?)
                 }
 
-                fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Json, E> {
-                    Err(E::custom(NUMBERS))
+                /// 1.0, 1e2 and -0 are integers in a form that is not canonical.
+                fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
+                    let integer = value as i64;
+                    if integer as f64 == value { self.visit_i64(integer) } else { Err(E::custom(NUMBERS)) }
                 }
 
                 fn visit_str<E>(self, value: &str) -> Result<Json, E> {
@@ -357,6 +360,8 @@ mod owned {
                 (r#"{"model_id":"","dim":1,"pi_id":"","space_id":""}"#, 2),
                 (r#"{"dim":1,"model_id":"\u0061","pi_id":"","space_id":""}"#, 21),
                 (r#"{"dim":1,"model_id":"","pi_id":"","space_id":"\/"}"#, 46),
+                (r#"{"dim":1.0,"model_id":"","pi_id":"","space_id":""}"#, 8),
+                (r#"{"dim":1,"model_id":"","pi_id":"","space_id":"","x":-0}"#, 52),
             ] {
                 assert_eq!(
                     reason(Context::parse(text.as_bytes())),

@@ -14,8 +14,14 @@ layout! {
     }
 }
 
-/// The one version of [`HashRaw`] there is.
-pub(crate) const HASH_VERSION: u8 = 1;
+impl HashRaw {
+    /// The one version there is.
+    pub(crate) const VERSION: u8 = 1;
+
+    pub(crate) const fn new(hash: [u8; 32]) -> Self {
+        Self { version: Self::VERSION, hash }
+    }
+}
 
 /// SHA-256 (FIPS 180-4) of the parts, one after the other.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {

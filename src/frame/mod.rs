@@ -34,9 +34,12 @@ pub use view::{Frame, Frames};
 /// The first four bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"BIT\x01";
 
+#[cfg(any(test, feature = "alloc"))]
+pub(crate) use tlv::{LengthRule, length_rule};
 #[cfg(test)]
 pub(crate) use {
     config::{ConfigRaw, FlagsRaw},
     digest::HashRaw,
-    tlv::{LengthRule, length_rule},
 };
+#[cfg(feature = "alloc")]
+pub(crate) use {digest::sha256, view::DIGEST_FREE_SIZE};

@@ -7,7 +7,7 @@ use super::MAGIC;
 use super::config::{Config, ConfigRaw, Flags, FlagsRaw, Kind};
 use super::context::ContextHash;
 use super::crc::crc16;
-use super::digest::{HASH_VERSION, HashRaw, sha256};
+use super::digest::{HashRaw, sha256};
 use super::route::RoutingKey;
 use super::tlv::{Tlv, TlvType, Tlvs, length_rule};
 use crate::error::{Error, ErrorKind, Result};
@@ -26,22 +26,29 @@ pub(crate) const DIGEST_FREE_SIZE: u64 = 4093;
 pub struct Frame<'a> {
     /// From magic through CRC.
     bytes: &'a [u8],
-    /// ctx and the TLVs below DIGEST_V1: what DIGEST_V1 covers of the header, and where it stands.
-    body: &'a [u8],
-    /// All TLVs, END included.
-    tlvs: &'a [u8],
-    payload: &'a [u8],
+    context: Option<&'a [u8]>,
     config: Config,
     flags: Option<Flags>,
-    context: Option<&'a [u8]>,
-    /// The whole TLVs.
-    digest_tlv: Option<Tlv<'a>>,
-    hmac_tlv: Option<Tlv<'a>>,
-    pad_tlv: Option<Tlv<'a>>,
+    places: Places,
 }
 
 /// Where the TLVs start.
-const TLVS_AT: u64 = 12;
+const TLVS_AT: u32 = 12;
+
+/// Where the parts of the header start. 32 bits hold every place in a header: types strictly increase, so it has at
+/// most 255 TLVs of 65,538 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Places {
+    /// FLAGS_V1's value, or where FLAGS_V1 would stand.
+    flags: u32,
+    /// Where DIGEST_V1 stands or would stand: the first TLV of F0 and above.
+    envelope: u32,
+    /// The values of DIGEST_V1, HMAC_V1 and PAD_V1; 0 where there is none.
+    digest: u32,
+    hmac: u32,
+    pad: u32,
+    payload: u32,
+}
 
 impl<'a> Frame<'a> {
     /// Parses and checks the frame at the start of `bytes`; returns it and what follows it.
@@ -56,54 +63,31 @@ impl<'a> Frame<'a> {
             return Err(Error::new(ErrorKind::Magic, 0));
         }
         reader.take_array::<8>("ctx")?;
-
-        let mut fields = Fields::default();
-        let mut after = None;
-        loop {
-            let tlv = next_tlv(&mut reader, after)?;
-            fields.note(tlv);
-            if tlv.tlv_type == TlvType::END {
-                break;
-            }
-            after = Some(tlv.tlv_type);
-        }
-        let (config_raw, config_at) = fields.config()?;
+        let fields = Fields::read(&mut reader)?;
 
         // Compared in u64 before any conversion, so that 32-bit targets see the same error.
-        let payload_at = reader.offset();
-        let payload_len = config_raw.payload_len.get();
         let room = reader.rest().len().saturating_sub(2);
-        let n = fits("payload", payload_at, payload_len, room)?;
-        let payload = reader.take("payload", n as u64)?;
+        let len = fits("payload", reader.offset(), fields.config.payload_len.get(), room)?;
+        reader.take("payload", len as u64)?;
         let crc_at = reader.offset();
         let stored = u16::from_be_bytes(*reader.take_array("CRC-16")?);
         let rest = reader.rest();
-        let frame_len = bytes.len().saturating_sub(rest.len());
-        let slice = |from: u64, to: u64| {
-            let range = usize::try_from(from).ok().zip(usize::try_from(to).ok());
-            range.and_then(|(from, to)| bytes.get(from..to)).unwrap_or_default()
-        };
-        let computed = crc16(slice(4, crc_at));
+        let bytes = bytes.get(..bytes.len().saturating_sub(rest.len())).unwrap_or_default();
+        let computed = crc16(bytes.get(4..bytes.len().saturating_sub(2)).unwrap_or_default());
         if stored != computed {
             return Err(Error::new(ErrorKind::Crc { stored, computed }, crc_at));
         }
 
-        let frame = Self {
-            bytes: bytes.get(..frame_len).unwrap_or_default(),
-            body: slice(4, fields.envelope_at),
-            tlvs: slice(TLVS_AT, payload_at),
-            payload,
-            config: Config::from_raw(config_raw, config_at)?,
-            flags: fields.flags()?,
-            context: fields.context.map(|tlv| tlv.value),
-            digest_tlv: fields.digest,
-            hmac_tlv: fields.hmac,
-            pad_tlv: fields.pad,
+        let config = Config::from_raw(fields.config, CONFIG_VALUE_AT)?;
+        let flags = match fields.flags {
+            Some(raw) => Some(Flags::from_raw(raw, u64::from(fields.places.flags))?),
+            None => None,
         };
-        fields.check_envelope_values()?;
-        frame.check_context_hash(fields.context)?;
-        frame.check_digest(fields.envelope_at)?;
-        frame.check_flags(fields.flags_place)?;
+        let frame = Self { bytes, context: fields.context, config, flags, places: fields.places };
+        frame.check_envelope_values()?;
+        frame.check_context_hash()?;
+        frame.check_digest()?;
+        frame.check_flags()?;
         Ok((frame, rest))
     }
 
@@ -127,7 +111,7 @@ impl<'a> Frame<'a> {
 
     /// The frame's 64-bit context hash: a hint for grouping, not an identity.
     pub fn ctx(&self) -> ContextHash {
-        ContextHash(self.body.first_chunk().copied().unwrap_or_default())
+        ContextHash(self.bytes.get(4..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default())
     }
 
     /// CONFIG_V1.
@@ -146,18 +130,18 @@ impl<'a> Frame<'a> {
     }
 
     /// The payload's bytes, of which CONFIG_V1 tells the meaning.
-    pub const fn payload(&self) -> &'a [u8] {
-        self.payload
+    pub fn payload(&self) -> &'a [u8] {
+        self.range(self.places.payload as usize, self.bytes.len().saturating_sub(2))
     }
 
     /// Where the payload starts, in bytes from the frame's start.
     pub const fn payload_offset(&self) -> u64 {
-        TLVS_AT.saturating_add(self.tlvs.len() as u64)
+        self.places.payload as u64
     }
 
     /// The TLVs in order, END left out. Unknown types that may be skipped are among them.
-    pub const fn tlvs(&self) -> Tlvs<'a> {
-        Tlvs::new(self.tlvs, TLVS_AT)
+    pub fn tlvs(&self) -> Tlvs<'a> {
+        Tlvs::new(self.range(TLVS_AT as usize, self.places.payload as usize), u64::from(TLVS_AT))
     }
 
     /// The TLV of one type; see [`TlvType`].
@@ -173,7 +157,7 @@ impl<'a> Frame<'a> {
 
     /// DIGEST_V1: SHA-256 over the frame without its digest, MAC and padding. Checked.
     pub fn digest(&self) -> Option<&'a [u8; 32]> {
-        self.digest_tlv.and_then(hash_of).map(|raw| &raw.hash)
+        self.hash_at(self.places.digest).map(|raw| &raw.hash)
     }
 
     pub(crate) const fn own_flags(&self) -> Option<Flags> {
@@ -181,12 +165,12 @@ impl<'a> Frame<'a> {
     }
 
     pub(crate) fn mac_bytes(&self) -> Option<&'a [u8; 32]> {
-        self.hmac_tlv.and_then(hash_of).map(|raw| &raw.hash)
+        self.hash_at(self.places.hmac).map(|raw| &raw.hash)
     }
 
     /// Bytes of padding in PAD_V1, if there is one.
     pub fn padding(&self) -> Option<usize> {
-        self.pad_tlv.map(|tlv| tlv.value.len())
+        (self.places.pad != 0).then(|| self.pad().len())
     }
 
     /// The routing key: BLAKE2b-256 over everything but the CRC.
@@ -233,85 +217,115 @@ impl<'a> Frame<'a> {
 
     /// Where CONFIG_V1's value starts: it is the first TLV.
     pub(crate) const fn config_place(&self) -> u64 {
-        TLVS_AT.saturating_add(3)
+        CONFIG_VALUE_AT
     }
 
     /// Where FLAGS_V1's value starts, or where FLAGS_V1 would stand.
     pub(crate) const fn flags_place(&self) -> u64 {
-        let after_config = TLVS_AT.saturating_add(27);
-        if self.flags.is_some() { after_config.saturating_add(3) } else { after_config }
+        self.places.flags as u64
     }
 
     /// HMAC_V1's hash and where it starts.
     #[cfg(feature = "hmac")]
     pub(crate) fn hmac(&self) -> Option<(&'a [u8; 32], u64)> {
-        let tlv = self.hmac_tlv?;
-        Some((&hash_of(tlv)?.hash, tlv.value_offset().saturating_add(1)))
+        self.mac_bytes().map(|hash| (hash, u64::from(self.places.hmac).saturating_add(1)))
     }
 
     /// Where HMAC_V1 stands or would stand.
     #[cfg(feature = "hmac")]
     pub(crate) fn hmac_place(&self) -> u64 {
-        self.tlvs().find(|tlv| tlv.tlv_type >= TlvType::HMAC).map_or(self.end_place(), |tlv| tlv.offset)
-    }
-
-    #[cfg(feature = "hmac")]
-    const fn end_place(&self) -> u64 {
-        self.payload_offset().saturating_sub(3)
+        let end = self.payload_offset().saturating_sub(3);
+        self.tlvs().find(|tlv| tlv.tlv_type >= TlvType::HMAC).map_or(end, |tlv| tlv.offset)
     }
 
     /// What HMAC_V1 covers: ctx, every TLV but HMAC_V1 and END, the payload.
     #[cfg(feature = "hmac")]
-    pub(crate) fn hmac_input(&self) -> [&'a [u8]; 4] {
-        let whole = |tlv: Option<Tlv<'a>>| {
-            let bytes = tlv.and_then(|tlv| {
-                let start = usize::try_from(tlv.offset).ok()?;
-                self.bytes.get(start..start.checked_add(tlv.value.len().checked_add(3)?)?)
-            });
-            bytes.unwrap_or_default()
-        };
-        [self.body, whole(self.digest_tlv), whole(self.pad_tlv), self.payload]
+    pub(crate) fn hmac_input(&self) -> [&'a [u8]; 3] {
+        // HMAC_V1 is there, between DIGEST_V1 and PAD_V1.
+        let start = (self.places.hmac as usize).saturating_sub(3);
+        let end = start.saturating_add(36);
+        let before_end = (self.places.payload as usize).saturating_sub(3);
+        [self.range(4, start), self.range(end, before_end), self.payload()]
     }
 
-    fn check_context_hash(&self, context: Option<Tlv<'a>>) -> Result<()> {
-        match context {
-            Some(tlv) if ContextHash::of(tlv.value) != self.ctx() => {
-                Err(Error::new(ErrorKind::ContextHash, tlv.value_offset()))
+    /// What DIGEST_V1 covers.
+    fn digest_input(&self) -> [&'a [u8]; 2] {
+        [self.range(4, self.places.envelope as usize), self.payload()]
+    }
+
+    /// PAD_V1's value.
+    fn pad(&self) -> &'a [u8] {
+        // END follows.
+        self.range(self.places.pad as usize, (self.places.payload as usize).saturating_sub(3))
+    }
+
+    fn range(&self, from: usize, to: usize) -> &'a [u8] {
+        self.bytes.get(from..to).unwrap_or_default()
+    }
+
+    fn hash_at(&self, at: u32) -> Option<&'a HashRaw> {
+        if at == 0 {
+            None
+        } else {
+            HashRaw::ref_from_prefix(self.bytes.get(at as usize..)?).ok().map(|(raw, _)| raw)
+        }
+    }
+
+    /// Versions 01 and zero padding.
+    fn check_envelope_values(&self) -> Result<()> {
+        for (tlv, at) in [(TlvType::DIGEST, self.places.digest), (TlvType::HMAC, self.places.hmac)] {
+            if let Some(raw) = self.hash_at(at)
+                && raw.version != HashRaw::VERSION
+            {
+                let kind = ErrorKind::ValueVersion { tlv, found: raw.version };
+                return Err(Error::new(kind, u64::from(at)));
+            }
+        }
+        if self.places.pad == 0 {
+            return Ok(());
+        }
+        match self.pad().iter().position(|&byte| byte != 0) {
+            Some(at) => {
+                Err(Error::new(ErrorKind::Padding, u64::from(self.places.pad).saturating_add(at as u64)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_context_hash(&self) -> Result<()> {
+        match self.context {
+            Some(json) if ContextHash::of(json) != self.ctx() => {
+                let place = self.tlv(TlvType::CONTEXT).map_or(0, |tlv| tlv.value_offset());
+                Err(Error::new(ErrorKind::ContextHash, place))
             }
             _ => Ok(()),
         }
     }
 
-    fn check_digest(&self, place: u64) -> Result<()> {
-        let Some(tlv) = self.digest_tlv else {
-            // magic and CRC are the 6 bytes that do not count.
-            let size = (self.bytes.len() as u64).saturating_sub(6);
-            return if size > DIGEST_FREE_SIZE || self.kind() == Kind::LEDGER_CHUNK {
-                Err(Error::new(ErrorKind::DigestMissing, place))
-            } else {
-                Ok(())
-            };
-        };
-        let matches = hash_of(tlv).is_some_and(|raw| raw.hash == sha256(&[self.body, self.payload]));
-        if matches {
-            Ok(())
-        } else {
-            Err(Error::new(ErrorKind::Digest, tlv.value_offset().saturating_add(1)))
+    fn check_digest(&self) -> Result<()> {
+        match self.digest() {
+            Some(digest) if *digest == sha256(&self.digest_input()) => Ok(()),
+            Some(_) => Err(Error::new(ErrorKind::Digest, u64::from(self.places.digest).saturating_add(1))),
+            None => {
+                // magic and CRC are the 6 bytes that do not count.
+                let size = (self.bytes.len() as u64).saturating_sub(6);
+                if size > DIGEST_FREE_SIZE || self.kind() == Kind::LEDGER_CHUNK {
+                    Err(Error::new(ErrorKind::DigestMissing, u64::from(self.places.envelope)))
+                } else {
+                    Ok(())
+                }
+            }
         }
     }
 
-    fn check_flags(&self, place: u64) -> Result<()> {
-        let hmac = self.hmac_tlv.is_some();
+    fn check_flags(&self) -> Result<()> {
+        let hmac = self.places.hmac != 0;
         if self.flags().authenticated() == hmac {
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::FlagsHmac { hmac }, place))
+            Err(Error::new(ErrorKind::FlagsHmac { hmac }, self.flags_place()))
         }
     }
-}
-
-fn hash_of(tlv: Tlv<'_>) -> Option<&HashRaw> {
-    HashRaw::ref_from_bytes(tlv.value).ok()
 }
 
 /// Reads one TLV and checks what does not depend on its value.
@@ -328,94 +342,69 @@ fn next_tlv<'a>(reader: &mut Reader<'a>, after: Option<u8>) -> Result<Tlv<'a>> {
         _ => {}
     }
     match length_rule(tlv_type) {
-        Some(rule) if !rule.allows(len) => {
-            let kind = ErrorKind::TlvLength {
-                tlv: tlv_type,
-                needed: u32::from(rule.bytes()),
-                found: u32::from(len),
-            };
-            Err(Error::new(kind, offset.saturating_add(1)))
-        }
+        Some(rule) if !rule.allows(len) => Err(length_error(tlv_type, rule.bytes(), len, offset)),
         None if tlv_type < 0x80 => refuse(ErrorKind::CriticalTlv { found: tlv_type }),
         None if tlv_type > 0xEF => refuse(ErrorKind::ReservedTlv { found: tlv_type }),
         _ => Ok(Tlv { tlv_type, value, offset }),
     }
 }
 
+fn length_error(tlv: u8, needed: u16, found: u16, offset: u64) -> Error {
+    let kind = ErrorKind::TlvLength { tlv, needed: u32::from(needed), found: u32::from(found) };
+    Error::new(kind, offset.saturating_add(1))
+}
+
+/// Where CONFIG_V1's value starts.
+const CONFIG_VALUE_AT: u64 = TLVS_AT as u64 + 3;
+
 /// The envelope's TLVs, as the walk finds them.
-#[derive(Default)]
 struct Fields<'a> {
-    config: Option<Tlv<'a>>,
-    flags: Option<Tlv<'a>>,
-    context: Option<Tlv<'a>>,
-    digest: Option<Tlv<'a>>,
-    hmac: Option<Tlv<'a>>,
-    pad: Option<Tlv<'a>>,
-    /// FLAGS_V1's value, or where FLAGS_V1 would stand.
-    flags_place: u64,
-    /// Where DIGEST_V1 stands or would stand: the first TLV of F0 and above.
-    envelope_at: u64,
+    config: &'a ConfigRaw,
+    flags: Option<&'a FlagsRaw>,
+    context: Option<&'a [u8]>,
+    places: Places,
 }
 
 impl<'a> Fields<'a> {
-    fn note(&mut self, tlv: Tlv<'a>) {
-        match tlv.tlv_type {
-            TlvType::CONFIG => {
-                self.config = Some(tlv);
-                self.flags_place = tlv.value_offset().saturating_add(tlv.value.len() as u64);
+    /// Walks the TLVs through END.
+    fn read(reader: &mut Reader<'a>) -> Result<Self> {
+        let first = next_tlv(reader, None)?;
+        // The length was checked with the type.
+        let config = ConfigRaw::ref_from_bytes(first.value)
+            .map_err(|_| length_error(first.tlv_type, 24, 0, first.offset))?;
+        let mut places = Places { flags: place(reader), ..Places::default() };
+        let (mut flags, mut context) = (None, None);
+        let mut after = first.tlv_type;
+        while after != TlvType::END {
+            let tlv = next_tlv(reader, Some(after))?;
+            after = tlv.tlv_type;
+            let value_at = place_of(tlv.value_offset());
+            match tlv.tlv_type {
+                TlvType::FLAGS => {
+                    (flags, places.flags) = (FlagsRaw::ref_from_bytes(tlv.value).ok(), value_at)
+                }
+                TlvType::CONTEXT => context = Some(tlv.value),
+                TlvType::DIGEST => places.digest = value_at,
+                TlvType::HMAC => places.hmac = value_at,
+                TlvType::PAD => places.pad = value_at,
+                _ => {}
             }
-            TlvType::FLAGS => {
-                self.flags = Some(tlv);
-                self.flags_place = tlv.value_offset();
+            if places.envelope == 0 && tlv.tlv_type >= TlvType::DIGEST {
+                places.envelope = place_of(tlv.offset);
             }
-            TlvType::CONTEXT => self.context = Some(tlv),
-            TlvType::DIGEST => self.digest = Some(tlv),
-            TlvType::HMAC => self.hmac = Some(tlv),
-            TlvType::PAD => self.pad = Some(tlv),
-            _ => {}
         }
-        if tlv.tlv_type >= TlvType::DIGEST && self.envelope_at == 0 {
-            self.envelope_at = tlv.offset;
-        }
+        places.payload = place(reader);
+        Ok(Self { config, flags, context, places })
     }
+}
 
-    /// The walk has seen to it that CONFIG_V1 is there, with its length.
-    fn config(&self) -> Result<(&'a ConfigRaw, u64)> {
-        let tlv =
-            self.config.ok_or(Error::new(ErrorKind::ConfigNotFirst { found: TlvType::END }, TLVS_AT))?;
-        let raw = ConfigRaw::ref_from_bytes(tlv.value);
-        Ok((
-            raw.map_err(|_| Error::new(ErrorKind::TlvMissing { tlv: tlv.tlv_type }, tlv.offset))?,
-            tlv.value_offset(),
-        ))
-    }
+fn place(reader: &Reader<'_>) -> u32 {
+    place_of(reader.offset())
+}
 
-    fn flags(&self) -> Result<Option<Flags>> {
-        let Some((tlv, raw)) =
-            self.flags.and_then(|tlv| Some((tlv, FlagsRaw::ref_from_bytes(tlv.value).ok()?)))
-        else {
-            return Ok(None);
-        };
-        Flags::from_raw(raw, tlv.value_offset()).map(Some)
-    }
-
-    /// Versions 01 and zero padding.
-    fn check_envelope_values(&self) -> Result<()> {
-        for tlv in [self.digest, self.hmac].into_iter().flatten() {
-            if let Some(raw) = hash_of(tlv)
-                && raw.version != HASH_VERSION
-            {
-                let kind = ErrorKind::ValueVersion { tlv: tlv.tlv_type, found: raw.version };
-                return Err(Error::new(kind, tlv.value_offset()));
-            }
-        }
-        match self.pad.and_then(|tlv| Some((tlv, tlv.value.iter().position(|&byte| byte != 0)?))) {
-            Some((tlv, at)) => {
-                Err(Error::new(ErrorKind::Padding, tlv.value_offset().saturating_add(at as u64)))
-            }
-            None => Ok(()),
-        }
-    }
+/// A place in the header: see [`Places`].
+fn place_of(offset: u64) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
 }
 
 /// The frames of a buffer that holds nothing but frames, one after the other.

@@ -3,6 +3,7 @@
 //! Source: the format's description in NumPy's `numpy.lib.format` (versions 1.0, 2.0 and 3.0). The header is the text of a
 //! Python dictionary; it is parsed by hand and strictly, as NumPy writes it: no expression is evaluated, and a type that
 //! could carry a pickle (`|O`) is no more than an unfit type.
+#![deny(clippy::arithmetic_side_effects)]
 
 use super::{Cause, FileError};
 use crate::error::{Error, ErrorKind, Result, Snippet};
@@ -352,11 +353,11 @@ impl<'a> Text<'a> {
         let mut value = None;
         while let Some(&digit @ b'0'..=b'9') = self.bytes.get(self.at) {
             value = match value {
-                None => Some(u64::from(digit - b'0')),
+                None => Some(u64::from(digit & 0x0F)),
                 Some(0) => return Err(self.error(at, "a dimension of the shape starts with 0")),
                 Some(so_far) => {
                     let next = 10u64.checked_mul(so_far);
-                    let next = next.and_then(|n| n.checked_add(u64::from(digit - b'0')));
+                    let next = next.and_then(|n| n.checked_add(u64::from(digit & 0x0F)));
                     let overflow = Error::new(ErrorKind::Size { field: "a dimension of the shape" }, at);
                     Some(next.ok_or(overflow)?)
                 }
@@ -478,7 +479,7 @@ impl<R: Read> Data<R> {
     ///
     /// Memory grows as bytes arrive, at most to twice what is there: a header that lies costs one block.
     fn fill<T: Element>(&mut self, values: &mut Vec<T>, count: usize, order: Order) -> Result<(), Cause> {
-        let block = BLOCK / size_of::<T>();
+        let block = const { BLOCK / size_of::<T>() };
         let mut done = 0usize;
         while done < count {
             if values.len() == done {
@@ -734,7 +735,7 @@ impl<R: Read> MatrixReader<R> {
         let row = shape.dim.saturating_mul(size).max(1);
         // A column-wise matrix is copied 16 rows at a time at least: a cache line of each column.
         let least = if shape.columns { 16 } else { 1 };
-        let count = (BLOCK / row).max(least);
+        let count = BLOCK.checked_div(row).unwrap_or(0).max(least);
         let count = usize::try_from(self.left).map_or(count, |left| left.min(count));
         let first = usize::try_from(shape.rows.saturating_sub(self.left)).unwrap_or(usize::MAX);
         let (data, loaded) = (&mut self.data, count);
@@ -821,8 +822,9 @@ macro_rules! writers {
             if cfg!(target_endian = "little") {
                 writer.write_all(values.as_bytes())?;
             } else {
-                let mut bytes = [0; 16 << 10];
-                for chunk in values.chunks(bytes.len() / size_of::<$ty>()) {
+                const STAGE: usize = 16 << 10;
+                let mut bytes = [0; STAGE];
+                for chunk in values.chunks(const { STAGE / size_of::<$ty>() }) {
                     let to = bytes.get_mut(..size_of_val(chunk)).unwrap_or_default();
                     LittleEndian::$write_into(chunk, to);
                     writer.write_all(to)?;
@@ -852,7 +854,7 @@ pub(crate) fn read_floats<R: Read>(
 ) -> Result<(Header, Vec<f64>), Cause> {
     fn all<T: Element, R: Read>(data: &mut Data<R>, header: &Header) -> Result<Vec<T>, Cause> {
         let mut values = Vec::new();
-        let count = usize::try_from(data.len / (size_of::<T>() as u64));
+        let count = usize::try_from(data.len.checked_div(size_of::<T>() as u64).unwrap_or(0));
         data.fill(&mut values, count.map_err(|_| Cause::out_of_memory())?, header.order)?;
         data.finish()?;
         Ok(values)

@@ -1,4 +1,5 @@
 //! SCL archives: NumPy .npz files with the arrays mu (dim,), Sigma (dim, dim), W, t0 and t1.
+#![deny(clippy::arithmetic_side_effects)]
 
 use super::{Cause, npy};
 use crate::beacon::Scl;

@@ -1,4 +1,5 @@
 //! A window measured from a .npy matrix as it streams by.
+#![deny(clippy::arithmetic_side_effects)]
 
 use alloc::vec::Vec;
 use std::io::Read;

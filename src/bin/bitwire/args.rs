@@ -155,10 +155,12 @@ pub(crate) struct Route {
 ///
 /// Goes on past damage as far as it can. The exit status is 1 if anything is wrong.
 #[derive(Args)]
-#[command(after_help = "Example:\n  bitwire inspect damaged.bit")]
+#[command(after_help = "Example:\n  bitwire inspect damaged.bit | less")]
 pub(crate) struct Inspect {
     /// The file; - for standard input
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
     /// Print the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,

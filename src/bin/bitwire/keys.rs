@@ -4,6 +4,7 @@ use std::env;
 
 use bitwire::frame::Key;
 use bitwire::io::key::KeyBytes;
+use zeroize::Zeroizing;
 
 use crate::args::KeyArgs;
 use crate::exit::Problem;
@@ -12,7 +13,8 @@ const VARIABLE: &str = "BITWIRE_HMAC_KEY_HEX";
 
 /// The key that the arguments or the environment name, if any.
 pub(crate) fn key(args: &KeyArgs) -> Result<Option<Key>, Problem> {
-    let variable = env::var_os(VARIABLE);
+    // This copy is wiped; the environment's own, and the argument's, are the caller's.
+    let variable = env::var_os(VARIABLE).map(|text| Zeroizing::new(text.into_encoded_bytes()));
     let sources = [variable.is_some(), args.hmac_key_file.is_some(), args.hmac_key_hex.is_some()];
     if sources.into_iter().filter(|&given| given).count() > 1 {
         let message = format!(
@@ -32,7 +34,7 @@ pub(crate) fn key(args: &KeyArgs) -> Result<Option<Key>, Problem> {
         );
         hex("--hmac-key-hex", Some(text))?
     } else if let Some(variable) = &variable {
-        hex(VARIABLE, variable.to_str())?
+        hex(VARIABLE, str::from_utf8(variable).ok())?
     } else {
         return Ok(None);
     };

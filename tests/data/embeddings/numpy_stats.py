@@ -1,8 +1,8 @@
 """Writes what NumPy says of the embeddings beside this file: NAME.json for NAME.npy.
 
 Run in this folder, after a change of the matrices: python3 numpy_stats.py
-Means and covariances are NumPy's own (f64 from f32, divisor n - 1). The last matrix, shifted.npy, is the window plus 1e6,
-in f64, to see digits that a sum of squares would lose.
+Means and covariances are NumPy's own (f64 from f32, divisor n - 1). The last matrix, shifted.npy, is the window, scaled to
+a spread of about 1, plus 1e6, in f64: a sum of squares would lose 12 digits of its variances.
 """
 
 import json
@@ -12,7 +12,7 @@ import numpy as np
 ROWS = (0, 100, 383)  # rows of the covariance written out; "norm" covers the rest
 
 window = np.load("window.npy")
-np.save("shifted.npy", window[:, :32].astype(np.float64) + 1e6)
+np.save("shifted.npy", 20 * window[:, :32].astype(np.float64) + 1e6)
 for name in ("window", "questions", "baseline", "shifted"):
     x = np.load(name + ".npy")
     cov = np.cov(x, rowvar=False, dtype=np.float64)

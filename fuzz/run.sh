@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Runs every fuzz target for so many seconds, on stable Rust and without cargo-fuzz:
+#
+#     fuzz/run.sh [seconds] [target...]          (10 seconds, all targets)
+#
+# Inputs that reach new code are kept in fuzz/corpus/<target>, an input that breaks something in fuzz/artifacts/<target>.
+# To see such an input again: fuzz/run.sh 0 <target> runs what is there and in tests/corpus, or
+# target/<host>/release/<target> FILE in fuzz/.
+#
+# `cargo fuzz run <target>` does the same with a nightly compiler, and with AddressSanitizer.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+if ! command -v "${CXX:-g++}" >/dev/null; then
+    echo "fuzz/run.sh: skipped: no C++ compiler to build libFuzzer with (${CXX:-g++})"
+    exit 0
+fi
+
+seconds=${1:-10}
+if (($# > 1)); then targets=("${@:2}"); else targets=($(ls fuzz_targets | sed 's/\.rs$//')); fi
+
+# What cargo-fuzz passes, less the sanitizer. `--target` keeps it from build scripts, which have no libFuzzer.
+host=$(rustc -vV | sed -n 's/^host: //p')
+export RUSTFLAGS="${RUSTFLAGS:-} -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
+cargo build --release --target "$host" $(printf -- '--bin %s ' "${targets[@]}")
+bin=${CARGO_TARGET_DIR:-target}/$host/release
+
+for target in "${targets[@]}"; do
+    mkdir -p "corpus/$target" "artifacts/$target"
+    seeds=("corpus/$target")
+    # A beacon is a frame.
+    for more in "artifacts/$target" "../tests/corpus/${target/beacon/frame}" "../tests/data/$target"; do
+        if [ -d "$more" ]; then seeds+=("$more"); fi
+    done
+    limit=(-max_total_time="$seconds")
+    if ((seconds == 0)); then limit=(-runs=0); fi
+    log=$(mktemp)
+    if "$bin/$target" "${limit[@]}" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="artifacts/$target/" \
+        -print_final_stats=1 "${seeds[@]}" >"$log" 2>&1; then
+        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+        coverage=$(grep -o 'cov: [0-9]* ft: [0-9]*' "$log" | tail -1 || true)
+        peak=$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")
+        echo "$target: $runs runs, $coverage, peak $peak MB"
+        rm "$log"
+    else
+        cat "$log"
+        echo "$target: FAILED"
+        rm "$log"
+        exit 1
+    fi
+done

@@ -1,0 +1,95 @@
+//! What has to hold for any bytes at all: the bodies of the fuzz targets in fuzz/, which tests/fuzz.rs runs on mutated
+//! inputs with a fixed seed as well.
+//!
+//! Behind the feature `fuzzing`, which is for these two only and no part of the stable interface. Nothing in the parsers
+//! steps aside for a fuzzer: where a checksum stands in its way, [`mend`] writes into the input what the parser's error
+//! says is missing, at the place the error names, and parses again. So every offset is tested by being used.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "an oracle speaks by panicking"
+)]
+
+mod beacon;
+mod context;
+mod frame;
+mod mend;
+mod moments;
+mod npy;
+mod npz;
+mod numbers;
+
+pub use beacon::{beacon, results};
+pub use context::context;
+pub use frame::frame;
+pub use moments::{moments, window};
+pub use npy::npy;
+pub use npz::npz;
+pub use numbers::{crc16, mu16};
+
+/// Every body with the name of its target.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("beacon", beacon),
+    ("context", context),
+    ("crc16", crc16),
+    ("frame", frame),
+    ("moments", moments),
+    ("mu16", mu16),
+    ("npy", npy),
+    ("npz", npz),
+    ("results", results),
+    ("window", window),
+];
+
+/// What holds for every error: its place lies within the input, and its text is one line that steers no terminal.
+fn plausible(error: &crate::Error, len: usize) {
+    assert!(error.offset() <= len as u64, "{error:?} in {len} bytes");
+    printable(error);
+}
+
+fn printable(error: &impl core::fmt::Display) {
+    let text = alloc::string::ToString::to_string(error);
+    assert!(!text.is_empty() && !text.chars().any(char::is_control), "{text:?}");
+}
+
+/// Takes choices off the front of the input; zeros once it is used up.
+struct Choices<'a>(&'a [u8]);
+
+impl<'a> Choices<'a> {
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        let taken = self.bytes(N);
+        let mut array = [0; N];
+        array[..taken.len()].copy_from_slice(taken);
+        array
+    }
+
+    fn byte(&mut self) -> u8 {
+        let [byte] = self.array();
+        byte
+    }
+
+    /// A number below `bound`.
+    fn below(&mut self, bound: usize) -> usize {
+        usize::from(u16::from_le_bytes(self.array())) % bound
+    }
+
+    fn f64(&mut self) -> f64 {
+        f64::from_le_bytes(self.array())
+    }
+
+    fn bytes(&mut self, len: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    fn f32s(&mut self) -> alloc::vec::Vec<f32> {
+        self.0.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    }
+
+    fn f64s(&mut self) -> alloc::vec::Vec<f64> {
+        self.0.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect()
+    }
+}

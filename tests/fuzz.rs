@@ -1,0 +1,295 @@
+//! The bodies of the fuzz targets on mutated inputs: always the same ones, in a few seconds. fuzz/run.sh goes on from here.
+// Tests state expectations by panicking.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bitwire::beacon::stats::Sigma;
+use bitwire::beacon::{Against, StepChoice, Window, WindowOptions};
+use bitwire::frame::{Config, Context, Element, FrameBuilder, Key, Kind, TlvType};
+use bitwire::fuzzing::TARGETS;
+
+/// Notes the largest piece of memory that a thread has asked for.
+struct Largest;
+
+thread_local! {
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is left to `System`; a `Cell` of a plain number is noted in, which allocates nothing.
+unsafe impl GlobalAlloc for Largest {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Largest = Largest;
+
+/// SplitMix64 (Steele, Lea, Flood, 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
+
+/// Values at which sizes and signs turn over.
+const EDGES: [u64; 16] = [
+    0,
+    1,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0x8000,
+    0xFFFF,
+    0x7FFF_FFFF,
+    0x8000_0000,
+    0xFFFF_FFFF,
+    1 << 32,
+    1 << 61,
+    i64::MAX as u64,
+    1 << 63,
+    u64::MAX,
+];
+
+fn mutate(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len());
+        let end = (at + 1 + random.below(16)).min(bytes.len());
+        match random.below(9) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
+            1 if at < bytes.len() => bytes[at] = random.next() as u8,
+            2 => bytes.insert(at, random.next() as u8),
+            3 => {
+                bytes.drain(at..end);
+            }
+            4 => bytes.truncate(at),
+            5 => bytes.extend_from_within(at..end),
+            6 => {
+                let copied = bytes[at..end].to_vec();
+                let to = random.below(bytes.len());
+                bytes.splice(to..to, copied);
+            }
+            7 => {
+                let edge = random.pick(&EDGES).to_be_bytes();
+                let mut edge = edge[8 - (1 << random.below(4))..].to_vec();
+                if random.below(2) == 0 {
+                    edge.reverse();
+                }
+                let end = (at + edge.len()).min(bytes.len());
+                bytes.splice(at..end, edge);
+            }
+            _ => {
+                // The front of this input, the end of another.
+                let other = random.pick(seeds);
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[random.below(other.len())..]);
+            }
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// The files of a folder, the larger ones left out; none if there is no such folder.
+fn files(folder: &str) -> Vec<Vec<u8>> {
+    let Ok(entries) = fs::read_dir(root().join(folder)) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    // In an order that does not depend on the file system.
+    paths.sort();
+    let small = |path: &PathBuf| path.is_file() && fs::metadata(path).unwrap().len() <= 8192;
+    paths.into_iter().filter(small).map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Inputs from spec/vectors, where it is at hand.
+fn vectors() -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    for file in ["frame.json", "beacon.json", "context.json"] {
+        let Ok(text) = fs::read_to_string(root().join("spec/vectors").join(file)) else { continue };
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for case in json["cases"].as_array().unwrap() {
+            let (digits, _) = case["hex"].as_str().unwrap_or_default().as_bytes().as_chunks::<2>();
+            let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+            inputs.push(digits.iter().map(byte).collect());
+        }
+    }
+    inputs.retain(|input: &Vec<u8>| input.len() <= 8192);
+    inputs
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let key = Key::new(&[9; 32]).unwrap();
+    let mut frames = Vec::new();
+    for (dim, sigma) in [(1, Sigma::None), (3, Sigma::Trace), (17, Sigma::Diagonal), (5, Sigma::Full)] {
+        let options = WindowOptions { sigma: Some(sigma), sds_threshold: Some(0.25), ..Default::default() };
+        for against in [
+            Against::Halves { rows: 4 },
+            Against::Baseline { mean: vec![0.5; dim as usize] },
+            Against::Nothing,
+        ] {
+            let mut window = Window::new(dim, against, options).unwrap();
+            for row in 0..4 {
+                let row: Vec<f32> = (0..dim).map(|column| (row * column) as f32 - 1.5).collect();
+                window.push_f32(&row).unwrap();
+            }
+            let measured = window.finish().unwrap();
+            let context = Context::with_members("space", "model", "pi", dim, r#"{"more":[1,null]}"#).unwrap();
+            frames.push(measured.encode(&context, StepChoice::Auto).unwrap().frame);
+            frames.push(measured.encode_signed(&context, StepChoice::Auto, &key).unwrap().frame);
+        }
+    }
+    // Every part a frame can have, and almost none.
+    let config = |kind, element, payload: &[u8]| Config {
+        kind,
+        element,
+        rows: 2,
+        dim: 2,
+        delta_q16: if element == Element::I16 { 77 } else { 0 },
+        payload_len: payload.len() as u64,
+    };
+    let context = Context::new("", "", "", 2).unwrap();
+    let matrix = [1, 0, 0xFF, 0xFF, 0, 0x80, 0xFF, 0x7F];
+    for (kind, element, payload) in [
+        (Kind::BEACON, Element::I16, &matrix[..]),
+        (Kind::LEDGER_CHUNK, Element::U8, b"chunk"),
+        (Kind(200), Element::Bits, b""),
+    ] {
+        let plain = FrameBuilder::new(context.hash(), config(kind, element, payload), payload);
+        frames.push(plain.encode().unwrap());
+        let full = plain.context_json(context.as_str().as_bytes()).unwrap();
+        let full = full.tlv(0x90, b"a later version's").unwrap().digest().align_payload(64).sign(&key);
+        frames.push(full.encode().unwrap());
+    }
+    let marks = FrameBuilder::new(context.hash(), config(Kind::MIRROR, Element::F32, &[]), &[]);
+    frames.push(marks.tlv(TlvType::MIRROR, &[0; 48]).unwrap().tlv(0xEF, &[]).unwrap().encode().unwrap());
+    frames
+}
+
+/// Good inputs made by the library itself.
+fn built(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "frame" | "beacon" => frames(),
+        "context" => {
+            let members = r#"{"x":{"b":[-1,true]}}"#;
+            let context = Context::with_members("a", "é", "\u{1F600}", 9, members).unwrap();
+            let members = r#"{ "\ufb33": 9007199254740991, "a\u0000": [[], {}] }"#;
+            vec![context.as_str().into(), members.into()]
+        }
+        "results" => {
+            let text = r#"{"SDS":1.5,"cos_mu":0.75,"norm_dmu":1,"reference":"baseline","thresholds":{"SDS":2e-7},"tr_Sigma":0.5,"weights":{"mu":1,"trS":1}}"#;
+            vec![text.into()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let corpus = if target == "beacon" { "frame" } else { target };
+    let mut seeds = files(&format!("tests/corpus/{corpus}"));
+    seeds.extend(files(&format!("tests/data/{target}")));
+    seeds.extend(built(target));
+    if matches!(target, "beacon" | "context" | "frame") {
+        seeds.extend(vectors());
+    }
+    // Numbers for the bodies that read choices and values.
+    let mut random = Random(5);
+    for len in [0, 30, 200, 1500] {
+        seeds.push((0..len).map(|_| random.next() as u8).collect());
+        seeds.push((0..len).map(|i| [i as u8, 0, 0xC0, 0x3F][i % 4]).collect());
+    }
+    seeds
+}
+
+/// Writes the seeds made here to tests/corpus, where fuzz/run.sh finds them.
+#[test]
+#[ignore = "writes to tests/corpus"]
+fn write_seeds() {
+    for target in ["context", "frame", "results"] {
+        let folder = root().join("tests/corpus").join(target);
+        fs::create_dir_all(&folder).unwrap();
+        for (i, seed) in built(target).into_iter().enumerate() {
+            fs::write(folder.join(format!("seed{i:02}")), seed).unwrap();
+        }
+    }
+}
+
+fn run(name: &str, rounds: usize) {
+    let (_, body) = TARGETS.iter().find(|(target, _)| *target == name).unwrap();
+    let seeds = seeds(name);
+    let run = |bytes: &[u8]| {
+        LARGEST.set(0);
+        // The input is what has to be known of a failure; the message goes before it.
+        if let Err(panic) = std::panic::catch_unwind(|| body(bytes)) {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            eprintln!("{name} fails on {} bytes: {hex}", bytes.len());
+            std::panic::resume_unwind(panic);
+        }
+        // A matrix in 128 KiB steps, a triangle of 70 columns with its block: no input of a few KB costs more.
+        assert!(LARGEST.get() <= 1 << 20, "{name} asks for {} bytes at once", LARGEST.get());
+    };
+    seeds.iter().for_each(|seed| run(seed));
+    let mut random = Random(name.bytes().map(u64::from).sum());
+    for _ in 0..rounds {
+        let mut bytes = random.pick(&seeds).clone();
+        mutate(&mut bytes, &seeds, &mut random);
+        run(&bytes);
+    }
+}
+
+macro_rules! bodies {
+    ($($name:ident: $rounds:literal),+ $(,)?) => {
+        $( #[test] fn $name() { run(stringify!($name), $rounds); } )+
+
+        #[test]
+        fn every_target_is_here() {
+            let mut named = [$(stringify!($name)),+];
+            named.sort_unstable();
+            assert!(TARGETS.iter().map(|(name, _)| *name).eq(named));
+        }
+    };
+}
+
+bodies! {
+    beacon: 1500,
+    context: 4000,
+    crc16: 1000,
+    frame: 300,
+    moments: 100,
+    mu16: 1000,
+    npy: 2000,
+    npz: 400,
+    results: 4000,
+    window: 2000,
+}

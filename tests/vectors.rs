@@ -1,0 +1,244 @@
+//! Holds the library to spec/vectors, which were made from the documents alone.
+#![cfg(all(feature = "alloc", feature = "hmac"))]
+
+use std::path::Path;
+
+use bitwire::beacon::mu16::{self, Step};
+use bitwire::beacon::stats::Sigma;
+use bitwire::beacon::{Beacon, Reference};
+use bitwire::frame::{Context, Frame, Key, TlvType};
+use bitwire::{Error, ErrorKind};
+use serde_json::{Value, json};
+
+fn cases(file: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("spec/vectors").join(file);
+    let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    file["cases"].as_array().unwrap().clone()
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    assert!(text.len() % 2 == 0);
+    (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn f32_hex(value: f32) -> String {
+    hex(&value.to_be_bytes())
+}
+
+fn f64_hex(value: f64) -> String {
+    hex(&value.to_be_bytes())
+}
+
+/// Compares an outcome with the verdict; the value found is compared with `expect`.
+fn hold(case: &Value, found: Result<Value, Error>) {
+    let id = &case["id"];
+    match (case["verdict"].as_str().unwrap(), found) {
+        ("accept", Ok(found)) => assert_eq!(found, case["expect"], "{id}"),
+        ("reject", Err(error)) => {
+            assert_eq!(error.kind().name(), case["error"]["kind"], "{id}: {error}");
+            if let Some(offset) = case["error"]["offset"].as_u64() {
+                assert_eq!(error.offset(), offset, "{id}: {error}");
+            }
+        }
+        (verdict, found) => panic!("{id}: to {verdict}, found {found:?}"),
+    }
+}
+
+fn frame_view(frame: &Frame<'_>) -> Value {
+    let config = frame.config();
+    let mut tlvs: Vec<Value> =
+        frame.tlvs().map(|tlv| json!([tlv.tlv_type, tlv.offset, tlv.value.len()])).collect();
+    tlvs.push(json!([TlvType::END, frame.payload_offset() - 3, 0]));
+    let bytes = frame.as_bytes();
+    let crc = u16::from_be_bytes([bytes[bytes.len() - 2], bytes[bytes.len() - 1]]);
+    json!({
+        "ctx": frame.ctx().to_string(),
+        "kind": config.kind.0,
+        "element": config.element.code(),
+        "rows": config.rows,
+        "dim": config.dim,
+        "delta_q16": config.delta_q16,
+        "payload_len": config.payload_len,
+        "flags": frame.flags().bits(),
+        "tlvs": tlvs,
+        "payload_off": frame.payload_offset(),
+        "crc": crc,
+        "routing_key": frame.routing_key().to_string(),
+    })
+}
+
+fn beacon_view(beacon: &Beacon<'_>) -> Value {
+    let dim = beacon.dim() as usize;
+    let (mut q, mut dequantised) = (Vec::new(), Vec::new());
+    for row in 0..beacon.rows() {
+        q.extend(beacon.row(row).unwrap());
+        let mut values = vec![0.0; dim];
+        beacon.dequantise_row_into(row, &mut values).unwrap();
+        dequantised.extend(values.into_iter().map(f32_hex));
+    }
+    let calib = beacon.calibration().map(|calibration| {
+        let sigma = calibration.sigma_values().map(|value| {
+            if calibration.sigma() == Sigma::Trace { f64_hex(value) } else { f32_hex(value as f32) }
+        });
+        let (t0, t1) = calibration.times();
+        json!({
+            "sigma_kind": calibration.sigma().code(),
+            "w": f64_hex(calibration.w()),
+            "t0": f64_hex(t0),
+            "t1": f64_hex(t1),
+            "mu": calibration.mu().map(|mu| mu.map(f32_hex).collect::<Vec<_>>()),
+            "sigma": sigma.collect::<Vec<_>>(),
+        })
+    });
+    let results = beacon.results().map(|results| {
+        let drift = results.drift;
+        let reference = match drift.map(|drift| drift.reference) {
+            Some(Reference::Baseline) => "baseline",
+            Some(Reference::WindowHalf) => "window-half",
+            None => "none",
+        };
+        json!({
+            "SDS": drift.map(|drift| f64_hex(drift.sds)),
+            "cos_mu": drift.and_then(|drift| drift.cos_mu).map(f64_hex),
+            "norm_dmu": drift.map(|drift| f64_hex(drift.norm_dmu)),
+            "reference": reference,
+            "threshold_SDS": results.sds_threshold.map(f64_hex),
+            "tr_Sigma": f64_hex(results.tr_sigma),
+            "w_mu": f64_hex(results.weights.mu),
+            "w_trS": f64_hex(results.weights.tr_sigma),
+        })
+    });
+    json!({
+        "rows": beacon.rows(),
+        "dim": dim,
+        "delta_q16": beacon.step().get(),
+        "flags": beacon.frame().flags().bits(),
+        "q": q,
+        "dequantised_hex": dequantised,
+        "calib": calib,
+        "results": results,
+    })
+}
+
+#[test]
+fn frames() {
+    let cases = cases("frame.json");
+    assert!(cases.len() > 400, "{}", cases.len());
+    for case in &cases {
+        let bytes = from_hex(case["hex"].as_str().unwrap());
+        match case["view"].as_str().unwrap() {
+            "frame" => hold(case, Frame::parse_exact(&bytes).map(|frame| frame_view(&frame))),
+            "verify" => {
+                let key = Key::new(&from_hex(case["key"].as_str().unwrap()));
+                let verified = key.and_then(|key| Frame::parse_exact(&bytes)?.verify(&key));
+                hold(
+                    case,
+                    verified
+                        .map(|frame| json!({ "hmac": hex(&frame.tlv(TlvType::HMAC).unwrap().value[1..]) })),
+                );
+            }
+            view => panic!("{view}"),
+        }
+        // What is accepted is written again byte for byte.
+        if let Ok(frame) = Frame::parse_exact(&bytes) {
+            assert_eq!(frame.to_builder().encode().unwrap(), bytes, "{}", case["id"]);
+        }
+    }
+}
+
+#[test]
+fn beacons() {
+    let cases = cases("beacon.json");
+    assert!(cases.len() > 400, "{}", cases.len());
+    for case in &cases {
+        let bytes = from_hex(case["hex"].as_str().unwrap());
+        let frame = Frame::parse_exact(&bytes);
+        let beacon = frame.and_then(|frame| Beacon::from_frame(&frame));
+        if let Ok(results) = &beacon
+            && let Some(results) = results.results()
+        {
+            let tlv = frame.unwrap().tlv(TlvType::RESULTS).unwrap();
+            assert_eq!(results.to_text().unwrap().as_bytes(), tlv.value, "{}", case["id"]);
+        }
+        hold(case, beacon.map(|beacon| beacon_view(&beacon)));
+    }
+}
+
+#[test]
+fn contexts() {
+    let cases = cases("context.json");
+    assert!(cases.len() > 200, "{}", cases.len());
+    for case in &cases {
+        let bytes = from_hex(case["hex"].as_str().unwrap());
+        let context = Context::parse(&bytes).map(|context| {
+            let parsed: Value = serde_json::from_str(context.as_str()).unwrap();
+            json!({
+                "ctx": context.hash().to_string(),
+                "dim": context.dim(),
+                "model_id": parsed["model_id"],
+                "pi_id": parsed["pi_id"],
+                "space_id": parsed["space_id"],
+            })
+        });
+        hold(case, context);
+    }
+}
+
+#[test]
+fn mu16_values() {
+    let cases = cases("mu16.json");
+    assert!(cases.len() > 100, "{}", cases.len());
+    for case in &cases {
+        let id = &case["id"];
+        let list = |name: &str| case[name].as_array().unwrap().clone();
+        let values: Vec<f32> = list("x_hex")
+            .iter()
+            .map(|x| f32::from_be_bytes(from_hex(x.as_str().unwrap()).try_into().unwrap()))
+            .collect();
+        let dim = case["dim"].as_u64().unwrap() as usize;
+        let refusal = |error: Error| {
+            let found = match error.kind() {
+                ErrorKind::NonFinite { row, column } => {
+                    json!({ "kind": "NonFinite", "row": row, "column": column })
+                }
+                kind => json!({ "kind": kind.name() }),
+            };
+            assert_eq!(found, case["error"], "{id}");
+        };
+        match case["view"].as_str().unwrap() {
+            "auto" => match Step::auto(&values, dim) {
+                Ok(step) => assert_eq!(json!(step.get()), case["delta_q16"], "{id}"),
+                Err(error) => refusal(error),
+            },
+            "quantise" => {
+                let step = Step::new(case["delta_q16"].as_u64().unwrap() as u32).unwrap();
+                let mut payload = vec![0; values.len() * 2];
+                let saturated = match mu16::quantise_into(&values, dim, step, &mut payload) {
+                    Ok(saturated) => saturated,
+                    Err(error) => {
+                        refusal(error);
+                        continue;
+                    }
+                };
+                assert_eq!(json!(saturated), case["saturated"], "{id}");
+                let q: Vec<i16> =
+                    payload.chunks(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+                assert_eq!(json!(q), case["q"], "{id}");
+                let one_by_one: Vec<i16> = values.iter().map(|&x| mu16::quantise(x, step).0).collect();
+                assert_eq!(one_by_one, q, "{id}");
+                let mut back = vec![0.0; values.len()];
+                mu16::dequantise_into(&payload, step, &mut back).unwrap();
+                assert_eq!(
+                    json!(back.into_iter().map(f32_hex).collect::<Vec<_>>()),
+                    case["dequantised_hex"],
+                    "{id}"
+                );
+            }
+            view => panic!("{view}"),
+        }
+    }
+}
