@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 
-use bitwire::io::{Cause, FileError};
+use bitwire::io::{Cause, Escaped, FileError};
 use bitwire::{Error, ErrorKind};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
@@ -123,9 +123,17 @@ impl Output {
     pub(crate) fn json(&mut self, verb: &str, members: Vec<(&'static str, Value)>) {
         let object = Object { schema: format!("bitwire/{verb}/1"), members };
         // Serialising into memory fails only for maps with keys that are no strings.
-        if serde_json::to_writer(&mut self.pending, &object).is_ok() {
-            self.pending.push(b'\n');
+        let text = serde_json::to_string(&object).unwrap_or_default();
+        // JSON escapes the control characters below space. What else steers a terminal stands within strings only, and
+        // all of it has four hexadecimal digits.
+        for c in text.chars() {
+            if steers(c) {
+                self.pending.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
+            } else {
+                self.pending.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
         }
+        self.pending.push(b'\n');
     }
 
     pub(crate) fn flush(&mut self) -> Result<(), Problem> {
@@ -137,6 +145,13 @@ impl Output {
             written => Ok(written?),
         }
     }
+}
+
+/// Whether [`bitwire::io::Escaped`] would escape this character, but for the backslash.
+fn steers(c: char) -> bool {
+    let outside_ascii =
+        |c: char| Escaped::new(c.encode_utf8(&mut [0; 4]).as_bytes()).to_string().starts_with('\\');
+    c == '\x7f' || !c.is_ascii() && outside_ascii(c)
 }
 
 /// A JSON object that keeps the order of its members.
