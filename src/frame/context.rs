@@ -376,9 +376,7 @@ mod owned {
             let parse = |text: &str| reason(Context::parse(text.as_bytes())).0;
             assert_eq!(parse(r#"{"dim":1,"dim":1,"model_id":"","pi_id":"","space_id":""}"#), REPEATED);
             assert_eq!(parse(r#"{"a":{"x":1,"\u0078":2}}"#), REPEATED);
-            for number in
-                ["1.0", "1e2", "-0", "9007199254740992", "-9007199254740992", "18446744073709551616"]
-            {
+            for number in ["1.5", "1e-2", "9007199254740992", "-9007199254740992", "18446744073709551616"] {
                 assert_eq!(parse(&format!("{{\"a\":{number}}}")), NUMBERS, "{number}");
             }
             assert_eq!(parse(r#"{"dim":1}"#), "model_id, pi_id and space_id have to be there, as strings");
