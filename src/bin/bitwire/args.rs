@@ -47,6 +47,7 @@ pub(crate) enum Verb {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant)] // there is one, for one run
 pub(crate) enum BeaconVerb {
     Emit(Emit),
     Show(Show),
