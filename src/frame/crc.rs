@@ -18,7 +18,7 @@ pub fn crc16(bytes: &[u8]) -> u16 {
     crc16::update(crc16::INIT, bytes)
 }
 
-/// [`crc16`] over bytes that arrive in pieces.
+/// [`crc16()`] over bytes that arrive in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crc16 {
     state: u16,
