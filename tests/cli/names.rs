@@ -38,6 +38,7 @@ fn names_of_files_are_escaped_in_text_and_json() {
             "beacon show IN",
             "verify IN",
             "route IN",
+            "inspect IN",
             "scl export IN out.npz",
             "scl import IN out.bit --delta-q16 auto",
         ] {
@@ -53,6 +54,8 @@ fn names_of_files_are_escaped_in_text_and_json() {
         escapes(&json);
         assert!(run("verify IN").good().text().starts_with(&format!("{shown}: valid: ")));
         assert_eq!(run("verify IN --json").good().json("verify")["files"][0]["file"], shown);
+        assert_eq!(run("inspect IN --json").good().json("inspect")["file"], shown);
+        escapes(&run("inspect IN").good());
         assert_eq!(run("route IN --json").good().json("route")["file"], shown);
         assert_eq!(run("beacon show IN --json").good().json("beacon-show")["file"], shown);
         assert_eq!(run("scl export small.bit IN --json").usage("small.bit: No such file").text(), "");

@@ -48,7 +48,7 @@ pub(crate) enum Verb {
 
 #[derive(Subcommand)]
 pub(crate) enum BeaconVerb {
-    Emit(Emit),
+    Emit(Box<Emit>),
     Show(Show),
 }
 
