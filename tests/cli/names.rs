@@ -38,6 +38,7 @@ fn names_of_files_are_escaped_in_text_and_json() {
             "beacon show IN",
             "verify IN",
             "route IN",
+            "inspect IN",
             "scl export IN out.npz",
             "scl import IN out.bit --delta-q16 auto",
         ] {
@@ -53,6 +54,8 @@ fn names_of_files_are_escaped_in_text_and_json() {
         escapes(&json);
         assert!(run("verify IN").good().text().starts_with(&format!("{shown}: valid: ")));
         assert_eq!(run("verify IN --json").good().json("verify")["files"][0]["file"], shown);
+        assert_eq!(run("inspect IN --json").good().json("inspect")["file"], shown);
+        escapes(&run("inspect IN").good());
         assert_eq!(run("route IN --json").good().json("route")["file"], shown);
         assert_eq!(run("beacon show IN --json").good().json("beacon-show")["file"], shown);
         assert_eq!(run("scl export small.bit IN --json").usage("small.bit: No such file").text(), "");
@@ -91,15 +94,17 @@ fn ids_of_a_context_are_escaped_in_text_and_json() {
     let folder = with_small();
     let id = "\u{1b}[31m\n\u{9b}\u{202e}\"";
     folder.run(["beacon", "emit", "small.npy", "out.bit", id, "m", "p"]).good();
-    let shown = folder.bitwire("beacon show out.bit").good();
-    let context = shown.text().lines().find(|line| line.starts_with("context")).unwrap();
-    assert!(!context.contains(|c: char| c.is_control() || c == '\u{202e}'), "{context:?}");
+    // JSON itself escapes what is below space; the rest of what steers terminals is above.
+    let stray = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    for line in ["beacon show out.bit", "inspect out.bit", "verify out.bit"] {
+        let shown = folder.bitwire(line).good();
+        assert!(!shown.text().contains(stray), "{:?}", shown.text());
+        let json = folder.bitwire(&format!("{line} --json")).good();
+        assert!(!json.text().contains(stray) && json.text().lines().count() == 1, "{:?}", json.text());
+    }
+    let context = folder.bitwire("beacon show out.bit").good();
+    let context = context.text().lines().find(|line| line.starts_with("context")).unwrap().to_owned();
+    assert!(context.contains(r"\u{9b}\u{202e}"), "{context}");
     let json = folder.bitwire("beacon show out.bit --json").good();
     assert_eq!(json.json("beacon-show")["context"]["space_id"], id);
-    // JSON itself escapes what is below space; the rest of what steers terminals is above.
-    assert!(
-        !json.text().trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'),
-        "{:?}",
-        json.text()
-    );
 }

@@ -189,7 +189,7 @@ fn an_input_that_cannot_be_opened_is_named() {
     {
         use std::os::unix::fs::PermissionsExt;
         folder.put("closed", "");
-        std::fs::set_permissions(folder.path("closed"), std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(folder.path("closed"), std::fs::Permissions::from_mode(0o000)).unwrap();
         // To root no file is closed.
         if std::fs::read(folder.path("closed")).is_err() {
             for verb in ["beacon emit IN out.bit", "beacon show IN", "route IN", "verify IN"] {

@@ -73,6 +73,7 @@ fn standard_output_on_a_full_disk_is_status_2() {
         "beacon show in.bit --json",
         "verify in.bit",
         "route in.bit",
+        "inspect in.bit",
         "scl export in.bit -",
         "scl import in.npz - --delta-q16 auto",
         "man",

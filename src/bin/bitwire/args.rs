@@ -49,7 +49,7 @@ pub(crate) enum Verb {
 #[derive(Subcommand)]
 #[allow(clippy::large_enum_variant)] // there is one, for one run
 pub(crate) enum BeaconVerb {
-    Emit(Emit),
+    Emit(Box<Emit>),
     Show(Show),
 }
 
