@@ -42,4 +42,4 @@ pub(crate) use {
     digest::HashRaw,
 };
 #[cfg(feature = "alloc")]
-pub(crate) use {digest::sha256, view::DIGEST_FREE_SIZE};
+pub(crate) use {digest::sha256, view::DIGEST_FREE_SIZE, view::payload_truncated};

@@ -66,9 +66,11 @@ impl<'a> Frame<'a> {
         let fields = Fields::read(&mut reader)?;
 
         // Compared in u64 before any conversion, so that 32-bit targets see the same error.
-        let room = reader.rest().len().saturating_sub(2);
-        let len = fits("payload", reader.offset(), fields.config.payload_len.get(), room)?;
-        reader.take("payload", len as u64)?;
+        let (payload_len, left) = (fields.config.payload_len.get(), reader.rest().len());
+        if fits(PAYLOAD_AND_CRC, reader.offset(), payload_len, left.saturating_sub(2)).is_err() {
+            return Err(Error::new(payload_truncated(payload_len, left), reader.offset()));
+        }
+        reader.take(PAYLOAD_AND_CRC, payload_len)?;
         let crc_at = reader.offset();
         let stored = u16::from_be_bytes(*reader.take_array("CRC-16")?);
         let rest = reader.rest();
@@ -352,6 +354,14 @@ fn next_tlv<'a>(reader: &mut Reader<'a>, after: Option<u8>) -> Result<Tlv<'a>> {
 fn length_error(tlv: u8, needed: u16, found: u16, offset: u64) -> Error {
     let kind = ErrorKind::TlvLength { tlv, needed: u32::from(needed), found: u32::from(found) };
     Error::new(kind, offset.saturating_add(1))
+}
+
+const PAYLOAD_AND_CRC: &str = "payload and CRC-16";
+
+/// A payload of `payload_len` bytes does not fit the `left` bytes with its CRC.
+pub(crate) fn payload_truncated(payload_len: u64, left: usize) -> ErrorKind {
+    let needed = payload_len.saturating_add(2);
+    ErrorKind::Truncated { field: PAYLOAD_AND_CRC, needed, available: left as u64 }
 }
 
 /// Where CONFIG_V1's value starts.

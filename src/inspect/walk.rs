@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::explain::{Emitter, explain};
 use super::{Content, MAX_SPANS, Report, Section, checks};
 use crate::error::{Error, ErrorKind};
-use crate::frame::{Crc16, Kind, LengthRule, MAGIC, TlvType, crc16, length_rule};
+use crate::frame::{Crc16, Kind, LengthRule, MAGIC, TlvType, crc16, length_rule, payload_truncated};
 
 /// Verifies a MAC over parts.
 pub(super) type Verify<'k> = &'k dyn Fn(&[&[u8]], &[u8; 32]) -> bool;
@@ -420,9 +420,8 @@ impl<'a> Anatomy<'a> {
                 self.end = next_frame(at);
                 self.fit = self.fit_at(self.end);
                 self.payload_end = self.fit.map_or(self.end, |fit| fit.crc_at);
-                if let Some(needed) = claimed {
-                    let kind = ErrorKind::Truncated { field: "payload", needed, available: room as u64 };
-                    self.find_before(self.payload_end, at, kind);
+                if let Some(claimed) = claimed {
+                    self.find_before(self.payload_end, at, payload_truncated(claimed, rest));
                 }
                 // A CRC-16 that fits: computed is what is stored.
                 self.crc = self.fit.map(|fit| (fit.crc_at, self.stored_crc(fit.crc_at)));
