@@ -35,6 +35,7 @@ pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
         [Some(&args.window), args.baseline.as_ref()].into_iter().flatten().map(PathBuf::as_path),
     )?;
 
+    input::check_output(&args.out)?;
     let mut matrix = MatrixReader::new(input::open(&args.window)?).map_err(at)?;
     let dim = u32::try_from(matrix.dim()).unwrap_or(u32::MAX);
     let context = input::context(&args.context, dim)?;

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use bitwire::frame::{AuthenticatedFrame, Context, Frame, Key, MAGIC};
-use bitwire::io::output::write_whole;
+use bitwire::io::output::{OutputFile, write_whole};
 use bitwire::io::{Cause, Escaped, FileError};
 
 use crate::args::ContextArgs;
@@ -81,6 +81,14 @@ pub(crate) fn frame<'a>(file: &str, bytes: &'a [u8], key: Option<&Key>) -> Resul
     checked
         .and_then(|frame| bitwire::check(&frame).map(|()| frame))
         .map_err(|error| Problem::frame(file, error))
+}
+
+/// Fails early where no file can be put: a window may take hours to measure.
+pub(crate) fn check_output(path: &Path) -> Result<(), Problem> {
+    if !is_stream(path) {
+        drop(OutputFile::create(path)?);
+    }
+    Ok(())
 }
 
 /// Writes a file whole, or the bytes to standard output in place of any other result.
