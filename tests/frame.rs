@@ -198,7 +198,7 @@ fn lying_payload_lengths() {
         bytes[31..39].copy_from_slice(&lie.to_be_bytes());
         let error = parse_error(&bytes);
         let expected =
-            ErrorKind::Truncated { field: "payload and CRC-16", needed: lie.saturating_add(2), available: 4 };
+            ErrorKind::Truncated { field: "payload with CRC-16", needed: lie.saturating_add(2), available: 4 };
         assert_eq!(error, Error::new(expected, payload_at), "{lie}");
     }
     for lie in [0u64, 1] {

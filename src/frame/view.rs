@@ -356,7 +356,7 @@ fn length_error(tlv: u8, needed: u16, found: u16, offset: u64) -> Error {
     Error::new(kind, offset.saturating_add(1))
 }
 
-const PAYLOAD_AND_CRC: &str = "payload and CRC-16";
+const PAYLOAD_AND_CRC: &str = "payload with CRC-16";
 
 /// A payload of `payload_len` bytes does not fit the `left` bytes with its CRC.
 pub(crate) fn payload_truncated(payload_len: u64, left: usize) -> ErrorKind {

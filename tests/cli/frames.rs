@@ -53,7 +53,7 @@ fn no_part_of_a_beacon_is_a_beacon() {
         (1, "truncated: magic needs 4 bytes, 1 are there (at byte 0)"),
         (4, "truncated: ctx needs 8 bytes, 0 are there (at byte 4)"),
         (11, "truncated: ctx needs 8 bytes, 7 are there (at byte 4)"),
-        (frame.len() - 1, "truncated: payload needs 6 bytes, 5 are there (at byte"),
+        (frame.len() - 1, "truncated: payload with CRC-16 needs 8 bytes, 7 are there (at byte"),
     ] {
         folder.put("cut.bit", &frame[..len]);
         let verified = folder.bitwire("verify cut.bit").invalid("");
