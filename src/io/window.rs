@@ -26,6 +26,8 @@ pub fn measure<R: Read>(
 ) -> Result<Measured, Cause> {
     let rows = max_rows.map_or(matrix.rows(), |max| max.min(matrix.rows()));
     let dim = checked_dim(matrix)?;
+    // A header of 100 bytes can claim a row of gigabytes, of which a window keeps a few.
+    matrix.fetch()?;
     let against = match baseline {
         Some(mean) => Against::Baseline { mean },
         None => Against::Halves { rows },
@@ -51,6 +53,7 @@ pub fn mean<R: Read>(matrix: &mut MatrixReader<R>) -> Result<Vec<f64>, Cause> {
     if rows == 0 {
         return Err(Error::caller(ErrorKind::WindowRows { needed: 1, found: 0 }).into());
     }
+    matrix.fetch()?;
     let mut moments = Moments::new(matrix.dim(), Sigma::None)?;
     each_row(matrix, rows, |row, _| match row {
         Row::F32(row) => moments.push_f32(row),
