@@ -2,8 +2,9 @@
 // Tests state expectations by panicking.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/largest.rs"]
+mod largest;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,36 +12,6 @@ use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Against, StepChoice, Window, WindowOptions};
 use bitwire::frame::{Config, Context, Element, FrameBuilder, Key, Kind, TlvType};
 use bitwire::fuzzing::TARGETS;
-
-/// Notes the largest piece of memory that a thread has asked for.
-struct Largest;
-
-thread_local! {
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is left to `System`; a `Cell` of a plain number is noted in, which allocates nothing.
-unsafe impl GlobalAlloc for Largest {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Largest = Largest;
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
 struct Random(u64);
@@ -249,15 +220,16 @@ fn run(name: &str, rounds: usize) {
     let (_, body) = TARGETS.iter().find(|(target, _)| *target == name).unwrap();
     let seeds = seeds(name);
     let run = |bytes: &[u8]| {
-        LARGEST.set(0);
-        // The input is what has to be known of a failure; the message goes before it.
-        if let Err(panic) = std::panic::catch_unwind(|| body(bytes)) {
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            eprintln!("{name} fails on {} bytes: {hex}", bytes.len());
-            std::panic::resume_unwind(panic);
-        }
+        let largest = largest::largest(|| {
+            // The input is what has to be known of a failure; the message goes before it.
+            if let Err(panic) = std::panic::catch_unwind(|| body(bytes)) {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                eprintln!("{name} fails on {} bytes: {hex}", bytes.len());
+                std::panic::resume_unwind(panic);
+            }
+        });
         // A matrix in 128 KiB steps, a triangle of 70 columns with its block: no input of a few KB costs more.
-        assert!(LARGEST.get() <= 1 << 20, "{name} asks for {} bytes at once", LARGEST.get());
+        assert!(largest <= 1 << 20, "{name} asks for {largest} bytes at once");
     };
     seeds.iter().for_each(|seed| run(seed));
     let mut random = Random(name.bytes().map(u64::from).sum());
