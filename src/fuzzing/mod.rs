@@ -29,8 +29,11 @@ pub use npy::npy;
 pub use npz::npz;
 pub use numbers::{crc16, mu16};
 
+/// What a target does with its input: nothing, or panic.
+pub type Body = fn(&[u8]);
+
 /// Every body with the name of its target.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Body)] = &[
     ("beacon", beacon),
     ("context", context),
     ("crc16", crc16),

@@ -719,11 +719,12 @@ impl<R: Read> MatrixReader<R> {
     /// # Errors
     /// As [`next_row`](Self::next_row).
     pub(super) fn fetch(&mut self) -> Result<bool, Cause> {
-        if self.next == self.loaded && !self.finished {
-            if let Err(cause) = self.load() {
-                (self.finished, self.loaded, self.next) = (true, 0, 0);
-                return Err(cause);
-            }
+        if self.next == self.loaded
+            && !self.finished
+            && let Err(cause) = self.load()
+        {
+            (self.finished, self.loaded, self.next) = (true, 0, 0);
+            return Err(cause);
         }
         Ok(!self.finished)
     }
