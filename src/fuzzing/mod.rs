@@ -20,6 +20,7 @@ mod moments;
 mod npy;
 mod npz;
 mod numbers;
+mod spec;
 
 pub use beacon::{beacon, results};
 pub use context::context;

@@ -1,7 +1,5 @@
 //! Memory, watched: the largest piece that a thread asks for.
 
-#![allow(unreachable_pub)] // as in common/mod.rs, each test binary has its own
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
