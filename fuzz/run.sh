@@ -45,7 +45,8 @@ for target in "${targets[@]}"; do
         echo "$target: $runs runs, $coverage, peak $peak MB"
         rm "$log"
     else
-        cat "$log"
+        # Without the lines of progress.
+        grep -av '^#[0-9]' "$log"
         echo "$target: FAILED"
         rm "$log"
         exit 1

@@ -197,8 +197,11 @@ fn lying_payload_lengths() {
         let mut bytes = good.clone();
         bytes[31..39].copy_from_slice(&lie.to_be_bytes());
         let error = parse_error(&bytes);
-        let expected =
-            ErrorKind::Truncated { field: "payload with CRC-16", needed: lie.saturating_add(2), available: 4 };
+        let expected = ErrorKind::Truncated {
+            field: "payload with CRC-16",
+            needed: lie.saturating_add(2),
+            available: 4,
+        };
         assert_eq!(error, Error::new(expected, payload_at), "{lie}");
     }
     for lie in [0u64, 1] {

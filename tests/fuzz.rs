@@ -1,8 +1,10 @@
 //! The bodies of the fuzz targets on mutated inputs: always the same ones, in a few seconds. fuzz/run.sh goes on from here.
 // Tests state expectations by panicking.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[allow(unreachable_pub)]
+#[path = "common/largest.rs"]
+mod largest;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,36 +12,6 @@ use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Against, StepChoice, Window, WindowOptions};
 use bitwire::frame::{Config, Context, Element, FrameBuilder, Key, Kind, TlvType};
 use bitwire::fuzzing::TARGETS;
-
-/// Notes the largest piece of memory that a thread has asked for.
-struct Largest;
-
-thread_local! {
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is left to `System`; a `Cell` of a plain number is noted in, which allocates nothing.
-unsafe impl GlobalAlloc for Largest {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Largest = Largest;
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
 struct Random(u64);
@@ -118,6 +90,52 @@ fn mutate(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
     }
 }
 
+/// Takes a TLV of a frame, where there still is one, and repeats, drops, moves, renames or fills it.
+fn mutate_tlvs(bytes: &mut Vec<u8>, random: &mut Random) {
+    let (mut starts, mut at) = (Vec::new(), 12);
+    while at + 3 <= bytes.len() {
+        let end = at + 3 + usize::from(u16::from_be_bytes([bytes[at + 1], bytes[at + 2]]));
+        if end > bytes.len() || bytes[at] == 0xFF {
+            break;
+        }
+        starts.push(at..end);
+        at = end;
+    }
+    if starts.is_empty() {
+        return;
+    }
+    let tlv = random.pick(&starts).clone();
+    let whole = bytes[tlv.clone()].to_vec();
+    match random.below(6) {
+        0 => {
+            bytes.splice(tlv.end..tlv.end, whole);
+        }
+        1 => {
+            bytes.drain(tlv);
+        }
+        2 => {
+            let to = random.pick(&starts).start;
+            bytes.splice(to..to, whole);
+        }
+        3 => bytes[tlv.start] = random.next() as u8,
+        4 => {
+            let byte = *random.pick(&[0, 1, 0x7F, 0x80, 0xFF]);
+            bytes[tlv.start + 3..tlv.end].fill(byte);
+        }
+        _ => {
+            // 1 to 8 bytes of its value at the turn of a size or a sign: infinity and NaN among them.
+            let width = 1 << random.below(4);
+            let at = tlv.start + 3 + random.below(tlv.len() / width) * width;
+            let edge =
+                *random.pick(&[0, 1, 0x7F80_0000, 0x7FF0_0000_0000_0000, 0xFFC0_0000, u64::MAX, 1 << 63]);
+            let edge = edge.to_be_bytes();
+            for (to, from) in bytes.iter_mut().skip(at).zip(&edge[8 - width..]) {
+                *to = *from;
+            }
+        }
+    }
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
@@ -188,7 +206,7 @@ fn frames() -> Vec<Vec<u8>> {
         let plain = FrameBuilder::new(context.hash(), config(kind, element, payload), payload);
         frames.push(plain.encode().unwrap());
         let full = plain.context_json(context.as_str().as_bytes()).unwrap();
-        let full = full.tlv(0x90, b"a later version's").unwrap().digest().align_payload(64).sign(&key);
+        let full = full.tlv(0x90, b"a later version's value").unwrap().digest().align_payload(64).sign(&key);
         frames.push(full.encode().unwrap());
     }
     let marks = FrameBuilder::new(context.hash(), config(Kind::MIRROR, Element::F32, &[]), &[]);
@@ -204,12 +222,28 @@ fn built(target: &str) -> Vec<Vec<u8>> {
             let members = r#"{"x":{"b":[-1,true]}}"#;
             let context = Context::with_members("a", "é", "\u{1F600}", 9, members).unwrap();
             let members = r#"{ "\ufb33": 9007199254740991, "a\u0000": [[], {}] }"#;
-            vec![context.as_str().into(), members.into()]
+            let sorted = r#"{"\ufb33":-9007199254740992,"\ud83d\ude00":{"b":9007199254740992,"b":1}}"#;
+            vec![context.as_str().into(), members.into(), sorted.into()]
         }
         "results" => {
             let text = r#"{"SDS":1.5,"cos_mu":0.75,"norm_dmu":1,"reference":"baseline","thresholds":{"SDS":2e-7},"tr_Sigma":0.5,"weights":{"mu":1,"trS":1}}"#;
             vec![text.into()]
         }
+        // Two and three rows and columns, in either order.
+        "npy" => ["(2, 3)", "(3, 2)", "(1, 6)", "(6, 1)"]
+            .into_iter()
+            .flat_map(|shape| {
+                [("<f4", 4, "True"), (">f8", 8, "False"), ("<f2", 2, "True")].map(|how| (shape, how))
+            })
+            .map(|(shape, (descr, size, fortran))| {
+                let text = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}}}");
+                let mut file = b"\x93NUMPY\x01\x00".to_vec();
+                file.extend((text.len() as u16).to_le_bytes());
+                file.extend(text.bytes());
+                file.extend(0..6 * size as u8);
+                file
+            })
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -248,21 +282,27 @@ fn run(name: &str, rounds: usize) {
     let (_, body) = TARGETS.iter().find(|(target, _)| *target == name).unwrap();
     let seeds = seeds(name);
     let run = |bytes: &[u8]| {
-        LARGEST.set(0);
-        // The input is what has to be known of a failure; the message goes before it.
-        if let Err(panic) = std::panic::catch_unwind(|| body(bytes)) {
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            eprintln!("{name} fails on {} bytes: {hex}", bytes.len());
-            std::panic::resume_unwind(panic);
-        }
+        let largest = largest::largest(|| {
+            // The input is what has to be known of a failure; the message goes before it.
+            if let Err(panic) = std::panic::catch_unwind(|| body(bytes)) {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                eprintln!("{name} fails on {} bytes: {hex}", bytes.len());
+                std::panic::resume_unwind(panic);
+            }
+        });
         // A matrix in 128 KiB steps, a triangle of 70 columns with its block: no input of a few KB costs more.
-        assert!(LARGEST.get() <= 1 << 20, "{name} asks for {} bytes at once", LARGEST.get());
+        assert!(largest <= 1 << 20, "{name} asks for {largest} bytes at once");
     };
     seeds.iter().for_each(|seed| run(seed));
     let mut random = Random(name.bytes().map(u64::from).sum());
     for _ in 0..rounds {
         let mut bytes = random.pick(&seeds).clone();
-        mutate(&mut bytes, &seeds, &mut random);
+        if matches!(name, "frame" | "beacon") && random.below(2) == 0 {
+            mutate_tlvs(&mut bytes, &mut random);
+        }
+        if random.below(4) != 0 {
+            mutate(&mut bytes, &seeds, &mut random);
+        }
         run(&bytes);
     }
 }
@@ -281,10 +321,10 @@ macro_rules! bodies {
 }
 
 bodies! {
-    beacon: 1500,
+    beacon: 3000,
     context: 4000,
     crc16: 1000,
-    frame: 300,
+    frame: 1000,
     moments: 100,
     mu16: 1000,
     npy: 2000,

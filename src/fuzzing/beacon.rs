@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::mend::mended;
-use super::{Choices, plausible};
+use super::{Choices, plausible, spec};
 use crate::beacon::mu16::dequantise;
 use crate::beacon::stats::Sigma;
 use crate::beacon::{
@@ -15,7 +15,9 @@ use crate::frame::{Context, Frame, TlvType};
 /// [`Beacon::from_frame`]: what it accepts is finite and written again to the byte, and its statistics survive the way
 /// through SCL.
 pub fn beacon(data: &[u8]) {
-    let Some(bytes) = mended(data, |frame| Beacon::from_frame(frame).map(|_| ())) else { return };
+    let Some(bytes) = mended(data, |frame| Beacon::from_frame(frame).map(|_| ()), spec::beacon) else {
+        return;
+    };
     let frame = Frame::parse_exact(&bytes).unwrap();
     let beacon = Beacon::from_frame(&frame).unwrap();
     if let Some(results) = beacon.results() {
@@ -45,7 +47,11 @@ fn rows(beacon: &Beacon<'_>) {
             *sum += i64::from(*q);
         }
     }
-    assert!(beacon.row(rows).is_none() && beacon.dequantise_row_into(rows, &mut out).is_err());
+    for beyond in [rows, u32::MAX] {
+        assert!(beacon.row(beyond).is_none());
+        let error = beacon.dequantise_row_into(beyond, &mut out).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Argument { .. }));
+    }
     let mut mean = alloc::vec![f64::NAN; dim];
     beacon.mean_into(&mut mean).unwrap();
     assert!(mean.iter().all(|x| x.is_finite()));
@@ -179,4 +185,10 @@ fn agrees_with_serde(results: &Results, text: &[u8]) {
     same(&json["weights"]["mu"], Some(results.weights.mu));
     same(&json["weights"]["trS"], Some(results.weights.tr_sigma));
     assert_eq!(json["reference"] == "none", results.drift.is_none());
+    // A norm and the weights are not negative.
+    for number in [&json["norm_dmu"], &json["weights"]["mu"], &json["weights"]["trS"]] {
+        assert!(number.as_f64().is_none_or(|number| number >= 0.0));
+    }
+    assert_eq!(json["weights"].as_object().map(|weights| weights.len()), Some(2));
+    assert_eq!(json.as_object().map(|members| members.len()), Some(7));
 }

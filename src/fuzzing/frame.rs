@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::mend::{Parts, mended};
-use super::plausible;
+use super::{plausible, spec};
 use crate::error::{Error, ErrorKind};
 use crate::frame::{Frame, Frames, Key, Kind, TlvType, crc16};
 
@@ -20,7 +20,7 @@ pub fn frame(data: &[u8]) {
     if let Err(error) = &first {
         plausible(error, data.len());
     }
-    let Some(bytes) = mended(data, |_| Ok(())) else {
+    let Some(bytes) = mended(data, |_| Ok(()), spec::frame) else {
         assert!(first.is_err());
         return;
     };

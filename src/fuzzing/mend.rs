@@ -7,6 +7,7 @@ use blake2::{Blake2b, Digest, digest::consts::U8};
 use sha2::Sha256;
 
 use super::plausible;
+use super::spec::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, MAGIC, TlvType};
 
@@ -48,13 +49,19 @@ impl Parts {
 /// Magic, ctx, and CONFIG_V1 with its header.
 const CONFIG_END: usize = 4 + 8 + 3 + 24;
 
-/// A frame made of `data` that `view` accepts: `data` as it is, or with what errors ask for, one by one. No repair is
-/// asked for twice: what an error says is wrong is right once it is done.
-pub(super) fn mended(data: &[u8], view: impl Fn(&Frame<'_>) -> Result<()>) -> Option<Vec<u8>> {
+/// A frame made of `data` that `view` accepts: `data` as it is, or with what errors ask for, one by one. Each verdict on
+/// the way is that of `spec`, and no repair is asked for twice: what an error says is wrong is right once it is done.
+pub(super) fn mended(
+    data: &[u8],
+    view: impl Fn(&Frame<'_>) -> Result<()>,
+    spec: impl Fn(&[u8]) -> Verdict,
+) -> Option<Vec<u8>> {
     let mut bytes = data.to_vec();
     let (mut before, mut crc_before) = (None, false);
     for _ in 0..64 {
         let parsed = Frame::parse(&bytes).and_then(|(frame, _)| view(&frame).map(|()| frame));
+        let verdict = parsed.map(|frame| frame.as_bytes().len());
+        assert_eq!(verdict.map_err(|error| (error.kind().name(), error.offset())), spec(&bytes));
         let error = match parsed {
             Ok(frame) => return Some(frame.as_bytes().to_vec()),
             Err(error) => error,

@@ -702,17 +702,8 @@ impl<R: Read> MatrixReader<R> {
     /// [`ErrorKind::Truncated`] if the data is shorter than the shape says (at the data's start, in a step of up to
     /// 128 KiB before the place), [`ErrorKind::TrailingBytes`] if it is longer (counted up to 128 KiB), or the reader's.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, Cause> {
-        if self.next == self.loaded {
-            if self.finished {
-                return Ok(None);
-            }
-            if let Err(cause) = self.load() {
-                (self.finished, self.loaded, self.next) = (true, 0, 0);
-                return Err(cause);
-            }
-            if self.finished {
-                return Ok(None);
-            }
+        if !self.fetch()? {
+            return Ok(None);
         }
         let (dim, index) = (self.shape.dim, self.next);
         self.next = self.next.saturating_add(1);
@@ -721,6 +712,22 @@ impl<R: Read> MatrixReader<R> {
             Block::F32(values) => Row::F32(values.row(dim, index)),
             Block::F64(values) => Row::F64(values.row(dim, index)),
         }))
+    }
+
+    /// Sees to it that the next row is at hand; `false` if there is none. After this a row of `dim` values has come, and
+    /// is no longer a mere claim of the header.
+    ///
+    /// # Errors
+    /// As [`next_row`](Self::next_row).
+    pub(super) fn fetch(&mut self) -> Result<bool, Cause> {
+        if self.next == self.loaded
+            && !self.finished
+            && let Err(cause) = self.load()
+        {
+            (self.finished, self.loaded, self.next) = (true, 0, 0);
+            return Err(cause);
+        }
+        Ok(!self.finished)
     }
 
     /// The next block of rows, or the end.

@@ -1,5 +1,4 @@
 //! A window measured from a .npy matrix as it streams by.
-#![deny(clippy::arithmetic_side_effects)]
 
 use alloc::vec::Vec;
 use std::io::Read;
@@ -27,30 +26,21 @@ pub fn measure<R: Read>(
 ) -> Result<Measured, Cause> {
     let rows = max_rows.map_or(matrix.rows(), |max| max.min(matrix.rows()));
     let dim = checked_dim(matrix)?;
-    let (needed, against) = match baseline {
-        Some(mean) => (1, Against::Baseline { mean }),
-        None => (2, Against::Halves { rows }),
+    // A header of 100 bytes can claim a row of gigabytes, of which a window keeps a few.
+    matrix.fetch()?;
+    let against = match baseline {
+        Some(mean) => Against::Baseline { mean },
+        None => Against::Halves { rows },
     };
-    let (mut window, mut against) = (None, Some(against));
+    let mut window = Window::new(dim, against, options)?;
     each_row(matrix, rows, |row, done| {
         progress(done, rows);
-        // Not before a whole row is there: a header alone is no reason for a window's memory.
-        let window = match &mut window {
-            Some(window) => window,
-            none => {
-                let against = against.take().unwrap_or(Against::Nothing);
-                none.insert(Window::new(dim, against, options)?)
-            }
-        };
         match row {
             Row::F32(row) => window.push_f32(row),
             Row::F64(row) => window.push_f64(row),
         }
     })?;
-    match window {
-        Some(window) => Ok(window.finish()?),
-        None => Err(Error::caller(ErrorKind::WindowRows { needed, found: 0 }).into()),
-    }
+    Ok(window.finish()?)
 }
 
 /// The mean of a matrix's rows: a baseline.
@@ -60,22 +50,16 @@ pub fn measure<R: Read>(
 pub fn mean<R: Read>(matrix: &mut MatrixReader<R>) -> Result<Vec<f64>, Cause> {
     let rows = matrix.rows();
     checked_dim(matrix)?;
-    let too_few = Error::caller(ErrorKind::WindowRows { needed: 1, found: 0 });
-    let (dim, mut moments) = (matrix.dim(), None);
-    each_row(matrix, rows, |row, _| {
-        let moments = match &mut moments {
-            Some(moments) => moments,
-            none => none.insert(Moments::new(dim, Sigma::None)?),
-        };
-        match row {
-            Row::F32(row) => moments.push_f32(row),
-            Row::F64(row) => moments.push_f64(row),
-        }
-    })?;
-    match &mut moments {
-        Some(moments) => Ok(moments.summary()?.mean().to_vec()),
-        None => Err(too_few.into()),
+    if rows == 0 {
+        return Err(Error::caller(ErrorKind::WindowRows { needed: 1, found: 0 }).into());
     }
+    matrix.fetch()?;
+    let mut moments = Moments::new(matrix.dim(), Sigma::None)?;
+    each_row(matrix, rows, |row, _| match row {
+        Row::F32(row) => moments.push_f32(row),
+        Row::F64(row) => moments.push_f64(row),
+    })?;
+    Ok(moments.summary()?.mean().to_vec())
 }
 
 fn checked_dim<R: Read>(matrix: &MatrixReader<R>) -> Result<u32, Error> {
