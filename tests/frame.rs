@@ -1,5 +1,5 @@
 //! The frame's promises, from outside: round trips, tampering, lying lengths.
-#![cfg(feature = "hmac")]
+#![cfg(all(feature = "alloc", feature = "hmac"))]
 
 mod common;
 
