@@ -54,7 +54,7 @@ impl<'a> Calibration<'a> {
         };
         let (raw, rest) = CalibRaw::ref_from_prefix(tlv.value).map_err(|_| length(HEAD))?;
 
-        let Ok(sigma) = Sigma::from_code(raw.sigma_kind) else {
+        let Some(sigma) = Sigma::from_code(raw.sigma_kind) else {
             return at(0, ErrorKind::Code { field: "CALIB_STATS_V1.sigma_kind", found: raw.sigma_kind });
         };
         if raw.has_mu > 1 {
@@ -92,7 +92,7 @@ impl<'a> Calibration<'a> {
                 ErrorKind::Number { field: "CALIB_STATS_V1.mu" },
             );
         }
-        let width = if sigma == Sigma::Trace { 8 } else { 4 };
+        let width = value_width(sigma);
         if let Some(i) = this.sigma_values().position(|x| !x.is_finite()) {
             let before = HEAD.saturating_add(mu_len as u64);
             return at(
@@ -167,17 +167,16 @@ fn f32s(bytes: &[u8]) -> impl ExactSizeIterator<Item = f32> + Clone + use<'_> {
     bytes.as_chunks().0.iter().map(|&bytes| f32::from_be_bytes(bytes))
 }
 
+/// Bytes of a value of Sigma: the trace is f64, the others are f32.
+const fn value_width(sigma: Sigma) -> u64 {
+    if matches!(sigma, Sigma::Trace) { 8 } else { 4 }
+}
+
 /// Length of the value, in bytes.
 fn encoded_len(sigma: Sigma, dim: u32, has_mu: bool) -> Result<u64> {
     let dim = u64::from(dim);
     let mu = if has_mu { size("mu", 0, &[dim, 4])? } else { 0 };
-    let spread = match sigma {
-        Sigma::None => 0,
-        Sigma::Trace => 8,
-        Sigma::Diagonal => size("sigma", 0, &[dim, 4])?,
-        // dim is 32 bits, so dim + 1 and half the product cannot overflow.
-        Sigma::Full => size("sigma", 0, &[dim, dim.saturating_add(1), 2])?,
-    };
+    let spread = size("sigma", 0, &[sigma.values(dim)?, value_width(sigma)])?;
     let sum = HEAD.checked_add(mu).and_then(|len| len.checked_add(spread));
     sum.ok_or(Error::caller(ErrorKind::Size { field: "CALIB_STATS_V1" }))
 }
@@ -270,11 +269,9 @@ impl CalibrationBuilder<'_> {
         head.copy_from_slice(raw.as_bytes());
 
         let mu: &[f64] = if self.has_mu(dim) { self.mu } else { &[] };
-        let width = if self.sigma == Sigma::Trace { 8 } else { 4 };
         let (mu_out, spread_out) = rest.split_at_mut_checked(mu.len().saturating_mul(4)).ok_or(too_small)?;
-        let found = self.spread.len() as u64;
-        if spread_out.len() != self.spread.len().saturating_mul(width) {
-            let needed = (spread_out.len() as u64).checked_div(width as u64).unwrap_or(0);
+        let (needed, found) = (self.sigma.values(u64::from(dim))?, self.spread.len() as u64);
+        if needed != found {
             return Err(Error::caller(ErrorKind::Shape {
                 field: "the number of values of Sigma",
                 needed,

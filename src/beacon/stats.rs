@@ -60,17 +60,14 @@ impl Sigma {
         }
     }
 
-    /// The kind with that code.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Code`] for another code than 0 to 3.
-    pub const fn from_code(code: u8) -> Result<Self> {
+    /// The share with that code; `None` above 3.
+    pub const fn from_code(code: u8) -> Option<Self> {
         match code {
-            0 => Ok(Self::None),
-            1 => Ok(Self::Trace),
-            2 => Ok(Self::Diagonal),
-            3 => Ok(Self::Full),
-            found => Err(Error::caller(ErrorKind::Code { field: "sigma kind", found })),
+            0 => Some(Self::None),
+            1 => Some(Self::Trace),
+            2 => Some(Self::Diagonal),
+            3 => Some(Self::Full),
+            _ => None,
         }
     }
 
@@ -825,10 +822,9 @@ mod tests {
     #[test]
     fn codes() {
         for (code, sigma) in (0..).zip(KINDS) {
-            assert_eq!((sigma.code(), Sigma::from_code(code)), (code, Ok(sigma)));
+            assert_eq!((sigma.code(), Sigma::from_code(code)), (code, Some(sigma)));
         }
-        let error = Sigma::from_code(4).unwrap_err().kind();
-        assert_eq!(error, ErrorKind::Code { field: "sigma kind", found: 4 });
+        assert_eq!(Sigma::from_code(4), None);
         assert_eq!(KINDS.map(|sigma| sigma.values(179).unwrap()), [0, 1, 179, 16_110]);
         assert_eq!(Sigma::Full.values(180), Ok(16_290));
         assert!(Sigma::Full.values(u64::MAX).is_err());

@@ -153,7 +153,7 @@ pub fn window(data: &[u8]) {
     let share = choices.byte() % 5;
     let step = u32::from_le_bytes(choices.array());
     let options = WindowOptions {
-        sigma: Sigma::from_code(share).ok(),
+        sigma: Sigma::from_code(share),
         weights: if kind & 1 == 0 {
             Weights::default()
         } else {

@@ -211,7 +211,7 @@ fn check_beacon(frame: &mut Anatomy<'_>, config: Config) {
 pub(super) fn spread(value: &[u8]) -> Option<(Spread, u64)> {
     let (&[sigma_kind, has_mu, _, _, a, b, c, d], _) = value.split_first_chunk()?;
     let dim = u64::from(u32::from_be_bytes([a, b, c, d]));
-    let sigma = Sigma::from_code(sigma_kind).ok();
+    let sigma = Sigma::from_code(sigma_kind);
     let width: u64 = if sigma == Some(Sigma::Trace) { 8 } else { 4 };
     let mu = if has_mu == 1 { dim.saturating_mul(4) } else { 0 };
     // A count that overflows is in any case more than a TLV holds.
@@ -232,7 +232,7 @@ fn check_calibration(frame: &mut Anatomy<'_>, config_dim: u32) {
     let value_at = tlv_at.saturating_add(3);
     let at = |field: usize| value_at.saturating_add(field);
 
-    if Sigma::from_code(sigma_kind).is_err() {
+    if Sigma::from_code(sigma_kind).is_none() {
         frame.find(at(0), ErrorKind::Code { field: "CALIB_STATS_V1.sigma_kind", found: sigma_kind });
     }
     if has_mu > 1 {
