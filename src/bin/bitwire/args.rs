@@ -102,10 +102,7 @@ pub(crate) struct Emit {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) max_rows: Option<u64>,
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
 }
 
 /// Show a beacon: its mean, statistics and drift
@@ -115,10 +112,7 @@ pub(crate) struct Show {
     /// The beacon; - for standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
 }
 
 /// Check files of one or more frames: structure, CRC, context, digest, and with a key their HMAC
@@ -130,10 +124,7 @@ pub(crate) struct Verify {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
 }
 
 /// Print each frame's routing key (BLAKE2b-256), and with --shards the shard it belongs to
@@ -146,10 +137,7 @@ pub(crate) struct Route {
     #[arg(long, value_name = "N", value_parser = shards, allow_negative_numbers = true)]
     pub(crate) shards: Option<NonZeroU64>,
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
 }
 
 /// Explain a file byte by byte: offset, hex, field, value, verdict
@@ -161,10 +149,7 @@ pub(crate) struct Inspect {
     /// The file; - for standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
 }
 
 /// Write a beacon's statistics as a NumPy archive
@@ -178,10 +163,7 @@ pub(crate) struct Export {
     /// File to write; - for standard output
     pub(crate) out: PathBuf,
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
 }
 
 /// Write a beacon from a NumPy archive of statistics
@@ -201,10 +183,7 @@ pub(crate) struct Import {
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) sigma: SigmaArg,
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
 }
 
 /// The context: three ids, by place or by name, and further members.
@@ -231,6 +210,16 @@ pub(crate) struct ContextArgs {
     /// Further members of the context, as a JSON object: '{"tokenizer":"bpe-50k"}'
     #[arg(long = "context", value_name = "JSON")]
     pub(crate) members: Option<String>,
+}
+
+/// What every verb that makes or reads frames takes.
+#[derive(Args)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The HMAC key; its environment variable is read in keys.rs.

@@ -20,7 +20,7 @@ use crate::verify::summary;
 use crate::{input, keys};
 
 pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
-    let key = keys::key(&args.key)?;
+    let key = keys::key(&args.common.key)?;
     let at = |cause: Cause| match cause.format().map(Error::kind) {
         Some(ErrorKind::WindowRows { needed: 2, found }) => {
             let name = input::name(&args.window);
@@ -30,7 +30,7 @@ pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
         }
         _ => Problem::File(cause.at(input::label(&args.window))),
     };
-    input::one_result(&args.out, args.json)?;
+    input::one_result(&args.out, args.common.json)?;
     input::one_stream(
         [Some(&args.window), args.baseline.as_ref()].into_iter().flatten().map(PathBuf::as_path),
     )?;
@@ -56,7 +56,16 @@ pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
         measure(&mut matrix, baseline, options, args.max_rows, |done, rows| progress.show(done, rows))
             .map_err(at)?;
     progress.end();
-    write(&measured, &context, args.delta_q16, key.as_ref(), &args.out, "beacon-emit", args.json, out)?;
+    write(
+        &measured,
+        &context,
+        args.delta_q16,
+        key.as_ref(),
+        &args.out,
+        "beacon-emit",
+        args.common.json,
+        out,
+    )?;
 
     let alert = measured.results.is_some_and(|results| results.alert());
     if alert {
@@ -140,12 +149,12 @@ fn baseline(path: &Path, context: &Context, key: Option<&Key>) -> Result<Vec<f64
 }
 
 pub(crate) fn show(args: &Show, out: &mut Output) -> Result<Outcome, Problem> {
-    let key = keys::key(&args.key)?;
+    let key = keys::key(&args.common.key)?;
     let name = input::name(&args.file);
     let bytes = input::read_frames(&args.file)?;
     let frame = input::frame(&name, &bytes, key.as_ref())?;
     let beacon = Beacon::from_frame(&frame).map_err(|error| Problem::frame(&name, error))?;
-    if args.json {
+    if args.common.json {
         let mut members = describe(&name, &beacon, key.is_some());
         let mut mu = vec![0.0; beacon.dim() as usize];
         beacon.dequantise_row_into(0, &mut mu).map_err(|error| Problem::frame(&name, error))?;

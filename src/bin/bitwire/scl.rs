@@ -14,8 +14,8 @@ use crate::exit::{Outcome, Output, Problem};
 use crate::{beacon, input, keys};
 
 pub(crate) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem> {
-    let key = keys::key(&args.key)?;
-    input::one_result(&args.out, args.json)?;
+    let key = keys::key(&args.common.key)?;
+    input::one_result(&args.out, args.common.json)?;
     let name = input::name(&args.beacon);
     let bytes = input::read_frames(&args.beacon)?;
     let frame = input::frame(&name, &bytes, key.as_ref())?;
@@ -36,7 +36,7 @@ pub(crate) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem
     }
     write_whole(&args.out, |file| npz::write_scl(file, &scl))?;
     let written = input::name(&args.out);
-    if args.json {
+    if args.common.json {
         let members = vec![
             ("file", json!(written)),
             ("dim", scl.dim().into()),
@@ -57,8 +57,8 @@ pub(crate) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem
 }
 
 pub(crate) fn import(args: &Import, out: &mut Output) -> Result<Outcome, Problem> {
-    let key = keys::key(&args.key)?;
-    input::one_result(&args.out, args.json)?;
+    let key = keys::key(&args.common.key)?;
+    input::one_result(&args.out, args.common.json)?;
     let at = |cause: bitwire::io::Cause| Problem::File(cause.at(input::label(&args.archive)));
     let scl = if input::is_stream(&args.archive) {
         // An archive is read from its end.
@@ -77,7 +77,7 @@ pub(crate) fn import(args: &Import, out: &mut Output) -> Result<Outcome, Problem
         key.as_ref(),
         &args.out,
         "scl-import",
-        args.json,
+        args.common.json,
         out,
     )?;
     Ok(Outcome::Good)

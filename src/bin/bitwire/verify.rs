@@ -11,7 +11,7 @@ use crate::exit::{Outcome, Output, Problem, error_json};
 use crate::{input, keys};
 
 pub(crate) fn verify(args: &Verify, out: &mut Output) -> Result<Outcome, Problem> {
-    let key = keys::key(&args.key)?;
+    let key = keys::key(&args.common.key)?;
     input::one_stream(args.files.iter().map(PathBuf::as_path))?;
     let mut files = Vec::new();
     let mut all_valid = true;
@@ -30,11 +30,12 @@ pub(crate) fn verify(args: &Verify, out: &mut Output) -> Result<Outcome, Problem
                 continue;
             }
         };
-        let (frames, valid) = verify_bytes(&name, &bytes, key.as_ref(), (!args.json).then_some(&mut *out));
+        let (frames, valid) =
+            verify_bytes(&name, &bytes, key.as_ref(), (!args.common.json).then_some(&mut *out));
         all_valid &= valid;
         files.push(json!({ "file": name, "valid": valid, "frames": frames, "problem": null }));
     }
-    if args.json {
+    if args.common.json {
         let valid = all_valid && unreadable.is_none();
         out.json("verify", vec![("valid", valid.into()), ("files", files.into())]);
     }
@@ -130,7 +131,7 @@ fn row(offset: u64, frame: Option<&Frame<'_>>, key: Option<&Key>, error: Option<
 }
 
 pub(crate) fn route(args: &Route, out: &mut Output) -> Result<Outcome, Problem> {
-    let key = keys::key(&args.key)?;
+    let key = keys::key(&args.common.key)?;
     let name = input::name(&args.file);
     let bytes = input::read_frames(&args.file)?;
     let found = |error: Error| Problem::frame(&name, error);
@@ -143,7 +144,7 @@ pub(crate) fn route(args: &Route, out: &mut Output) -> Result<Outcome, Problem> 
         verdict(&frame, key.as_ref()).map_err(|error| found(error.nested(offset)))?;
         let routing_key = frame.routing_key();
         let shard = args.shards.map(|shards| routing_key.shard(shards));
-        if !args.json {
+        if !args.common.json {
             match shard {
                 Some(shard) => out.line(format_args!("{routing_key} {shard}")),
                 None => out.line(routing_key),
@@ -151,7 +152,7 @@ pub(crate) fn route(args: &Route, out: &mut Output) -> Result<Outcome, Problem> 
         }
         frames.push(json!({ "offset": offset, "routing_key": routing_key.to_string(), "shard": shard }));
     }
-    if args.json {
+    if args.common.json {
         let shards = args.shards.map(u64::from);
         out.json("route", vec![("file", name.into()), ("shards", shards.into()), ("frames", frames.into())]);
     }
