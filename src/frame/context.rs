@@ -28,16 +28,12 @@ pub use owned::Context;
 
 #[cfg(feature = "alloc")]
 mod owned {
-    use alloc::format;
     use alloc::string::{String, ToString};
-    use alloc::vec::Vec;
-    use core::fmt::Write;
-
-    use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
     use super::ContextHash;
     use crate::error::{Error, ErrorKind, Result};
     use crate::frame::config::Kind;
+    use crate::frame::json::{Json, refused};
     use crate::frame::tlv::TlvType;
     use crate::frame::view::Frame;
 
@@ -72,7 +68,7 @@ mod owned {
         /// holds a number that is not an integer of magnitude up to 2^53 - 1; the offset is its place in the
         /// text. [`ErrorKind::TooLarge`] if the result does not fit a TLV.
         pub fn with_members(space: &str, model: &str, pi: &str, dim: u32, members: &str) -> Result<Self> {
-            let Json::Object(mut object) = parse(members)? else {
+            let Json::Object(mut object) = Json::parse(members)? else {
                 return Err(refused("the further members have to be a JSON object", 0));
             };
             let ids = [("dim", Json::Integer(i64::from(dim)))].into_iter().chain(
@@ -85,9 +81,8 @@ mod owned {
                 }
                 object.push((name.to_string(), value));
             }
-            sort(&mut object)?;
             let mut canonical = String::new();
-            Json::Object(object).write(&mut canonical);
+            Json::object(object)?.write(&mut canonical);
             if canonical.len() > MAX_LEN {
                 let (max, found) = (MAX_LEN as u64, canonical.len() as u64);
                 return Err(Error::caller(ErrorKind::TooLarge { field: "the context", max, found }));
@@ -103,7 +98,7 @@ mod owned {
         pub fn parse(bytes: &[u8]) -> Result<Self> {
             let text = core::str::from_utf8(bytes)
                 .map_err(|error| refused("not UTF-8", error.valid_up_to() as u64))?;
-            let json = parse(text)?;
+            let json = Json::parse(text)?;
             let mut canonical = String::with_capacity(text.len());
             json.write(&mut canonical);
             if canonical != text {
@@ -167,156 +162,12 @@ mod owned {
         }
     }
 
-    fn refused(reason: &'static str, offset: u64) -> Error {
-        Error::new(ErrorKind::Context { reason }, offset)
-    }
-
-    /// JSON as contexts use it. Objects keep their members sorted as RFC 8785 asks.
-    enum Json {
-        Null,
-        Bool(bool),
-        Integer(i64),
-        String(String),
-        Array(Vec<Json>),
-        Object(Vec<(String, Json)>),
-    }
-
-    /// The most that a double holds exactly together with its neighbours (RFC 7493, 2.2).
-    const MAX_INTEGER: u64 = (1 << 53) - 1;
-    const NUMBERS: &str = "numbers have to be integers of magnitude up to 2^53 - 1";
-
-    fn parse(text: &str) -> Result<Json> {
-        serde_json::from_str(text).map_err(|error| {
-            // serde_json counts lines and columns from 1; a column is a byte.
-            let before: usize =
-                text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-            let offset = before.saturating_add(error.column().saturating_sub(1)) as u64;
-            let message = error.to_string();
-            if message.starts_with(NUMBERS) {
-                refused(NUMBERS, offset)
-            } else if message.starts_with(REPEATED) {
-                refused(REPEATED, offset)
-            } else {
-                refused("not JSON", offset)
-            }
-        })
-    }
-
-    const REPEATED: &str = "an object repeats a member";
-
-    /// Sorts members by the UTF-16 code units of their names (RFC 8785, 3.2.3).
-    fn sort(members: &mut [(String, Json)]) -> Result<()> {
-        members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-        let mut pairs = members.iter().zip(members.iter().skip(1));
-        if pairs.any(|((a, _), (b, _))| a == b) { Err(refused(REPEATED, 0)) } else { Ok(()) }
-    }
-
-    impl Json {
-        /// Writes RFC 8785 text. Strings escape what serde_json escapes: the quote, the backslash and control
-        /// characters, those with a short form in it and the others as lower-case \u00xx.
-        fn write(&self, out: &mut String) {
-            match self {
-                Self::Null => out.push_str("null"),
-                Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-                Self::Integer(value) => out.push_str(&format!("{value}")),
-                Self::String(value) => write_string(value, out),
-                Self::Array(items) => write_list(out, ['[', ']'], items, |item, out| item.write(out)),
-                Self::Object(members) => write_list(out, ['{', '}'], members, |(name, value), out| {
-                    write_string(name, out);
-                    out.push(':');
-                    value.write(out);
-                }),
-            }
-        }
-    }
-
-    fn write_list<T>(
-        out: &mut String,
-        [open, close]: [char; 2],
-        items: &[T],
-        each: impl Fn(&T, &mut String),
-    ) {
-        out.push(open);
-        for (i, item) in items.iter().enumerate() {
-            if i > 0 {
-                out.push(',');
-            }
-            each(item, out);
-        }
-        out.push(close);
-    }
-
-    fn write_string(value: &str, out: &mut String) {
-        // Writing to a String cannot fail, nor can a &str fail to serialise.
-        let _ = write!(out, "{}", serde_json::to_string(value).unwrap_or_default());
-    }
-
-    impl<'de> Deserialize<'de> for Json {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct JsonVisitor;
-
-            impl<'de> Visitor<'de> for JsonVisitor {
-                type Value = Json;
-
-                fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                    f.write_str("JSON")
-                }
-
-                fn visit_unit<E>(self) -> Result<Json, E> {
-                    Ok(Json::Null)
-                }
-
-                fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
-                    Ok(Json::Bool(value))
-                }
-
-                fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Json, E> {
-                    if value.unsigned_abs() <= MAX_INTEGER {
-                        Ok(Json::Integer(value))
-                    } else {
-                        Err(E::custom(NUMBERS))
-                    }
-                }
-
-                fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Json, E> {
-                    self.visit_i64(i64::try_from(value).map_err(|_| E::custom(NUMBERS))?)
-                }
-
-                /// 1.0, 1e2 and -0 are integers in a form that is not canonical.
-                fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
-                    let integer = value as i64;
-                    if integer as f64 == value { self.visit_i64(integer) } else { Err(E::custom(NUMBERS)) }
-                }
-
-                fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-                    Ok(Json::String(value.to_string()))
-                }
-
-                fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-                    let mut array = Vec::new();
-                    while let Some(item) = items.next_element()? {
-                        array.push(item);
-                    }
-                    Ok(Json::Array(array))
-                }
-
-                fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
-                    let mut object = Vec::new();
-                    while let Some(member) = members.next_entry()? {
-                        object.push(member);
-                    }
-                    sort(&mut object).map_err(|_| A::Error::custom(REPEATED))?;
-                    Ok(Json::Object(object))
-                }
-            }
-
-            deserializer.deserialize_any(JsonVisitor)
-        }
-    }
-
     #[cfg(test)]
     mod tests {
+        use std::format;
+
         use super::*;
+        use crate::frame::json::{NOT_JSON, NUMBERS, REPEATED, TOO_DEEP};
 
         fn reason(result: Result<Context>) -> (&'static str, u64) {
             let error = result.unwrap_err();
@@ -326,7 +177,7 @@ mod owned {
             }
         }
 
-        // Expectations from Python's hashlib.blake2b(digest_size=8), ../fixtures bit_primitives.
+        // Expectations from Python's hashlib.blake2b(digest_size=8).
         #[test]
         fn canonical_text_and_hash() {
             let context = Context::new("myspace", "mymodel", "mypi", 128).unwrap();
@@ -384,10 +235,10 @@ mod owned {
             assert_eq!(parse(r#"{"dim":-1,"model_id":"","pi_id":"","space_id":""}"#), dim);
             assert_eq!(parse(r#"{"dim":4294967296,"model_id":"","pi_id":"","space_id":""}"#), dim);
             assert_eq!(parse("[]"), "not a JSON object");
-            assert_eq!(parse("{\"a\":\"\\ud800\"}"), "not JSON");
-            assert_eq!(parse(&"[".repeat(100_000)), "not JSON");
+            assert_eq!(parse("{\"a\":\"\\ud800\"}"), NOT_JSON);
+            assert_eq!(parse(&"[".repeat(100_000)), TOO_DEEP);
             assert_eq!(reason(Context::parse(b"{\"\xFF\":1}")), ("not UTF-8", 2));
-            assert_eq!(reason(Context::with_members("", "", "", 1, "{\n\"a\":x}")), ("not JSON", 6));
+            assert_eq!(reason(Context::with_members("", "", "", 1, "{\n\"a\":x}")), (NOT_JSON, 6));
             assert_eq!(
                 reason(Context::with_members("", "", "", 1, r#"{"dim":2}"#)).0,
                 "dim and the three ids are given apart from the further members"

@@ -13,6 +13,8 @@ mod config;
 mod context;
 mod crc;
 mod digest;
+#[cfg(feature = "alloc")]
+mod json;
 #[cfg(feature = "hmac")]
 mod mac;
 mod route;

@@ -87,15 +87,29 @@ fn colons(text: &str) -> usize {
 
 /// RFC 8785 for integers of magnitude up to 2^53 - 1; `None` with other numbers.
 fn canonical(value: &Value) -> Option<String> {
+    (depth(value) <= 100).then(|| canonical_text(value)).flatten()
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn canonical_text(value: &Value) -> Option<String> {
     Some(match value {
         Value::Null | Value::Bool(_) => value.to_string(),
         Value::Number(number) => number
             .as_i64()
+            // 1.0 and -0 are integers too.
+            .or_else(|| number.as_f64().filter(|x| x.fract() == 0.0 && x.abs() < 1e16).map(|x| x as i64))
             .filter(|n| (-9_007_199_254_740_991..=9_007_199_254_740_991).contains(n))?
             .to_string(),
         Value::String(text) => quoted(text),
         Value::Array(items) => {
-            let items: Option<Vec<_>> = items.iter().map(canonical).collect();
+            let items: Option<Vec<_>> = items.iter().map(canonical_text).collect();
             alloc::format!("[{}]", items?.join(","))
         }
         Value::Object(members) => {
@@ -103,7 +117,7 @@ fn canonical(value: &Value) -> Option<String> {
             members.sort_by_key(|(name, _)| name.encode_utf16().collect::<Vec<_>>());
             let members: Option<Vec<_>> = members
                 .into_iter()
-                .map(|(name, value)| Some(alloc::format!("{}:{}", quoted(name), canonical(value)?)))
+                .map(|(name, value)| Some(alloc::format!("{}:{}", quoted(name), canonical_text(value)?)))
                 .collect();
             alloc::format!("{{{}}}", members?.join(","))
         }
