@@ -1,18 +1,22 @@
-//! Everything that can be checked of a frame besides its envelope.
+//! All that can be checked of a frame, whatever its kind.
 
 use crate::beacon::Beacon;
 use crate::error::Result;
 use crate::frame::{Frame, Kind};
 
-/// Checks what [`Frame::parse`] leaves to others: that the context is canonical and agrees with the frame, and the
-/// typed view of the kinds that have one here. Kinds without one pass.
-///
-/// # Errors
-/// Those of [`Frame::context`] and of the typed view, with offsets from the frame's start.
-pub fn check(frame: &Frame<'_>) -> Result<()> {
-    frame.context()?;
-    match frame.kind() {
-        Kind::BEACON => Beacon::from_frame(frame).map(|_| ()),
-        _ => Ok(()),
+impl Frame<'_> {
+    /// Checks what [`Frame::parse`] leaves to others: that the context is canonical and agrees with the frame, and the
+    /// typed view of the kinds that have one here. Kinds without one pass.
+    ///
+    /// A reader with a key verifies first, so that nothing of unknown origin is looked at further.
+    ///
+    /// # Errors
+    /// Those of [`Frame::context`] and of the typed view, with offsets from the frame's start.
+    pub fn check_content(&self) -> Result<()> {
+        self.context()?;
+        match self.kind() {
+            Kind::BEACON => Beacon::from_frame(self).map(|_| ()),
+            _ => Ok(()),
+        }
     }
 }

@@ -8,23 +8,23 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 /// What went wrong ([`kind`](Error::kind)) and where ([`offset`](Error::offset)).
 ///
 /// The offset counts bytes from the start of the input the caller handed in and names the first byte of the
-/// offending field (spec/frame.md, "Order of checks"). Errors that concern no byte, such as a matrix with no
-/// rows, have offset 0.
+/// offending field (spec/frame.md, "Order of checks"). Mistakes that concern no byte, such as a window with no rows, have
+/// no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
-    offset: u64,
+    place: Option<u64>,
 }
 
 impl Error {
     /// An error at `offset` bytes from the start of the input.
     pub const fn new(kind: ErrorKind, offset: u64) -> Self {
-        Self { kind, offset }
+        Self { kind, place: Some(offset) }
     }
 
     /// A mistake that has no place in a byte string: a bad argument, or a property of values handed in.
-    pub(crate) const fn caller(kind: ErrorKind) -> Self {
-        Self { kind, offset: 0 }
+    pub const fn caller(kind: ErrorKind) -> Self {
+        Self { kind, place: None }
     }
 
     /// What went wrong.
@@ -32,24 +32,35 @@ impl Error {
         self.kind
     }
 
-    /// Where: bytes from the start of the input handed in.
+    /// Where: bytes from the start of the input handed in; 0 for errors without a place.
     pub const fn offset(&self) -> u64 {
-        self.offset
+        match self.place {
+            Some(offset) => offset,
+            None => 0,
+        }
+    }
+
+    /// The same, `None` for errors without a place: mistakes in arguments or in values.
+    pub const fn place(&self) -> Option<u64> {
+        self.place
     }
 
     /// The same error seen from an enclosing input in which this one starts at `base`.
     #[must_use]
     pub const fn nested(self, base: u64) -> Self {
-        Self { kind: self.kind, offset: self.offset.saturating_add(base) }
+        let place = match self.place {
+            Some(offset) => Some(offset.saturating_add(base)),
+            None => None,
+        };
+        Self { kind: self.kind, place }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.kind.has_place() {
-            write!(f, "{} (at byte {})", self.kind, self.offset)
-        } else {
-            self.kind.fmt(f)
+        match self.place {
+            Some(offset) => write!(f, "{} (at byte {offset})", self.kind),
+            None => self.kind.fmt(f),
         }
     }
 }
@@ -374,27 +385,6 @@ kinds! {
         /// Its column, from 0.
         column: u64,
     };
-}
-
-impl ErrorKind {
-    /// Whether the offset means something for this kind.
-    const fn has_place(&self) -> bool {
-        !matches!(
-            self,
-            Self::ContextDiffers
-                | Self::BufferTooSmall { .. }
-                | Self::KeyLength { .. }
-                | Self::TooLarge { .. }
-                | Self::Argument { .. }
-                | Self::NonFinite { .. }
-                | Self::RowLength { .. }
-                | Self::WindowRows { .. }
-                | Self::RowCount { .. }
-                | Self::StepRange
-                | Self::Npz { .. }
-                | Self::Asymmetric { .. }
-        )
-    }
 }
 
 impl fmt::Display for ErrorKind {

@@ -83,8 +83,6 @@ pub mod io;
 mod spec;
 mod wire;
 
-#[cfg(feature = "alloc")]
-pub use check::check;
 pub use error::{Error, ErrorKind, Result, Snippet};
 
 #[cfg(all(doctest, feature = "cli"))]

@@ -302,6 +302,7 @@ fn the_builder_refuses_what_a_reader_would() {
     }
     assert!(matches!(kind(crowded.tlv(0x98, &[])), ErrorKind::TooLarge { max: 8, .. }));
     assert_eq!(kind(builder().context_json(b"{}")), ErrorKind::ContextHash);
+    assert_eq!(kind(builder().tlv(TlvType::CONTEXT, b"{}")), ErrorKind::ContextHash);
 
     let stepless = bitwire::frame::Config { delta_q16: 0, ..config(1) };
     let error = FrameBuilder::new(ContextHash([0; 8]), stepless, &[0, 0]).encode().unwrap_err();

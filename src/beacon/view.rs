@@ -10,6 +10,9 @@ use crate::wire::size;
 
 /// A checked beacon: one mean vector, or a quantised matrix, with statistics and drift. Borrows the frame's bytes;
 /// reading it needs no allocator.
+///
+/// It remembers nothing of a MAC: who wrote it is proven by the [`AuthenticatedFrame`](crate::frame) it was made from, or not
+/// at all.
 #[derive(Clone, Copy, Debug)]
 pub struct Beacon<'a> {
     frame: Frame<'a>,
@@ -102,22 +105,20 @@ impl<'a> Beacon<'a> {
     /// Dequantises one row of the payload into `out`, which has room for `dim` values.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] past the last row; [`ErrorKind::BufferTooSmall`] if `out` has not `dim` values.
+    /// [`ErrorKind::Argument`] past the last row; [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if `out` has not
+    /// `dim` values.
     pub fn dequantise_row_into(&self, row: u32, out: &mut [f32]) -> Result<()> {
         let beyond = Error::caller(ErrorKind::Argument { expected: "row has to be below the beacon's rows" });
         mu16::dequantise_into(self.row_bytes(row).ok_or(beyond)?, self.step, out)
     }
 
     /// The beacon's mean vector: that of CALIB_STATS_V1 where it has one, else the mean of the dequantised rows.
-    /// `out` has room for `dim` values. Cost: one pass over the payload.
+    /// `out` has `dim` values. Cost: one pass over the payload.
     ///
     /// # Errors
-    /// [`ErrorKind::BufferTooSmall`] if `out` has not `dim` values.
+    /// [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if `out` has not `dim` values.
     pub fn mean_into(&self, out: &mut [f64]) -> Result<()> {
-        let (needed, available) = (u64::from(self.dim()), out.len() as u64);
-        if needed != available {
-            return Err(Error::caller(ErrorKind::BufferTooSmall { needed, available }));
-        }
+        mu16::check_len("out", u64::from(self.dim()), out.len() as u64)?;
         if let Some(mu) = self.calibration.and_then(|calibration| calibration.mu()) {
             out.iter_mut().zip(mu).for_each(|(out, mu)| *out = f64::from(mu));
             return Ok(());

@@ -122,7 +122,8 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
     /// # Errors
     /// [`ErrorKind::TlvOrder`] for a type added before or written by the builder itself; [`ErrorKind::CriticalTlv`]
     /// and [`ErrorKind::ReservedTlv`] for types no reader accepts; [`ErrorKind::TlvLength`] for a length its type
-    /// does not have; [`ErrorKind::TooLarge`] over 65,535 bytes or `N` TLVs.
+    /// does not have; [`ErrorKind::TooLarge`] over 65,535 bytes or `N` TLVs; [`ErrorKind::ContextHash`] for a context that
+    /// does not hash to the frame's ctx.
     pub fn tlv(mut self, tlv_type: u8, value: &'a [u8]) -> Result<Self> {
         let refuse = |kind| Err(Error::caller(kind));
         if is_builders_own(tlv_type) || self.tlvs.iter().any(|&(other, _)| other == tlv_type) {
@@ -132,6 +133,9 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
         let Ok(len) = u16::try_from(value.len()) else {
             return refuse(ErrorKind::TooLarge { field: "a TLV value", max: 65_535, found });
         };
+        if tlv_type == TlvType::CONTEXT && ContextHash::of(value) != self.ctx {
+            return refuse(ErrorKind::ContextHash);
+        }
         match length_rule(tlv_type) {
             Some(rule) if !rule.allows(len) => {
                 let needed = u32::from(rule.bytes());
@@ -153,14 +157,11 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
         Ok(self.changed())
     }
 
-    /// Adds CONTEXT_V1. Its text should be canonical, and has to hash to the frame's ctx.
+    /// Adds CONTEXT_V1: the canonical JSON that hashes to the frame's ctx.
     ///
     /// # Errors
-    /// [`ErrorKind::ContextHash`]; and as [`tlv`](Self::tlv).
+    /// As [`tlv`](Self::tlv).
     pub fn context_json(self, canonical_json: &'a [u8]) -> Result<Self> {
-        if ContextHash::of(canonical_json) != self.ctx {
-            return Err(Error::caller(ErrorKind::ContextHash));
-        }
         self.tlv(TlvType::CONTEXT, canonical_json)
     }
 

@@ -38,7 +38,7 @@ impl Json {
     /// Reads a whole text (RFC 8259).
     ///
     /// # Errors
-    /// [`ErrorKind::Context`] at the first byte that is wrong; for a repeated member, at the end of its object.
+    /// [`ErrorKind::Context`] at the first byte that is wrong; for a repeated member, at the bracket that ends its object.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut parser = Parser { text, at: 0 };
         let value = parser.value(0)?;
@@ -180,7 +180,7 @@ impl<'a> Parser<'a> {
                     members.push((name, parser.value(inner)?));
                     Ok(())
                 })?;
-                Json::object(members).map_err(|error| error.nested(self.at as u64))
+                Json::object(members).map_err(|error| error.nested((self.at as u64).saturating_sub(1)))
             }
             _ if self.take("null") => Ok(Json::Null),
             _ if self.take("true") => Ok(Json::Bool(true)),
@@ -374,7 +374,7 @@ mod tests {
             ("[1e400]", NUMBERS, 1),
             ("[9007199254740992]", NUMBERS, 1),
             ("[99999999999999999999]", NUMBERS, 1),
-            ("{\"a\":1,\"\\u0061\":2}", REPEATED, 18),
+            ("{\"a\":1,\"\\u0061\":2}", REPEATED, 17),
         ] {
             assert_eq!(Json::parse(text).unwrap_err(), refused(reason, at), "{text}");
         }

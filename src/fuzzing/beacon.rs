@@ -113,7 +113,7 @@ fn through_scl(beacon: &Beacon<'_>) {
     let decode = |bytes: &[u8]| {
         let frame = Frame::parse_exact(bytes).unwrap();
         let beacon = Beacon::from_frame(&frame).unwrap();
-        crate::check(&frame).unwrap();
+        frame.check_content().unwrap();
         Scl::from_beacon(&beacon).unwrap()
     };
     let scl = Scl::from_beacon(beacon).unwrap();

@@ -2,7 +2,7 @@
 //! inputs with a fixed seed as well.
 //!
 //! Behind the feature `fuzzing`, which is for these two only and no part of the stable interface. Nothing in the parsers
-//! steps aside for a fuzzer: where a checksum stands in its way, [`mend`] writes into the input what the parser's error
+//! steps aside for a fuzzer: where a checksum stands in its way, `mend` writes into the input what the parser's error
 //! says is missing, at the place the error names, and parses again. So every offset is tested by being used.
 #![allow(
     clippy::indexing_slicing,

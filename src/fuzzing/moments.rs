@@ -192,7 +192,7 @@ pub fn window(data: &[u8]) {
     let step = Step::new(step).map_or(StepChoice::Auto, StepChoice::Fixed);
     let Ok(encoded) = measured.encode(&context, step) else { return };
     let frame = Frame::parse_exact(&encoded.frame).unwrap();
-    crate::check(&frame).unwrap();
+    frame.check_content().unwrap();
     assert_eq!(frame.context().unwrap(), Some(context.clone()));
     let beacon = Beacon::from_frame(&frame).unwrap();
     assert_eq!(beacon.step(), encoded.step);

@@ -55,7 +55,7 @@ pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
     let measured =
         measure(&mut matrix, baseline, options, args.max_rows, |done, rows| progress.show(done, rows))
             .map_err(at)?;
-    progress.end();
+    drop(progress);
     write(
         &measured,
         &context,
@@ -127,7 +127,7 @@ fn baseline(path: &Path, context: &Context, key: Option<&Key>) -> Result<Vec<f64
         let mut matrix = MatrixReader::new(head.chain(file)).map_err(|cause| cause.at(label))?;
         let (needed, found) = (u64::from(context.dim()), matrix.dim() as u64);
         if needed != found {
-            let error = Error::new(ErrorKind::RowLength { row: 0, needed, found }, 0);
+            let error = Error::caller(ErrorKind::RowLength { row: 0, needed, found });
             return Err(Problem::File(FileError::new(label, error)));
         }
         return Ok(mean(&mut matrix).map_err(|cause| cause.at(label))?);
@@ -322,8 +322,11 @@ impl Progress {
         });
         bar.set_position(done);
     }
+}
 
-    fn end(&self) {
+impl Drop for Progress {
+    /// Also where measuring fails: the error must not land in a half-drawn bar.
+    fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -58,18 +58,24 @@ impl Problem {
     }
 }
 
-/// Whether the kind says that a frame was read and a check of it failed.
+/// Whether a frame was there to check: the kinds that say what broke its structure, or that it is of no use to the verb,
+/// make a file that cannot be read; all others are what a check found.
 fn is_verdict(kind: ErrorKind) -> bool {
     use ErrorKind as K;
-    matches!(
+    !matches!(
         kind,
-        K::Crc { .. }
-            | K::ContextHash
-            | K::Digest
-            | K::DigestMissing
-            | K::FlagsHmac { .. }
-            | K::Hmac
-            | K::HmacMissing
+        K::Truncated { .. }
+            | K::Size { .. }
+            | K::TrailingBytes { .. }
+            | K::Magic
+            | K::TlvOrder { .. }
+            | K::ConfigNotFirst { .. }
+            | K::CriticalTlv { .. }
+            | K::ReservedTlv { .. }
+            | K::TlvLength { .. }
+            | K::Kind { .. }
+            | K::TooLarge { .. }
+            | K::ContextDiffers
     )
 }
 

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use bitwire::frame::{AuthenticatedFrame, Context, Frame, Key, MAGIC};
+use bitwire::Error;
+use bitwire::frame::{Context, Frame, Key, MAGIC};
 use bitwire::io::output::{OutputFile, write_whole};
 use bitwire::io::{Cause, Escaped, FileError};
 
@@ -74,13 +75,16 @@ pub(crate) fn one_result(out: &Path, json: bool) -> Result<(), Problem> {
 
 /// The frame that fills `bytes`, verified if there is a key.
 pub(crate) fn frame<'a>(file: &str, bytes: &'a [u8], key: Option<&Key>) -> Result<Frame<'a>, Problem> {
-    let checked = Frame::parse_exact(bytes).and_then(|frame| match key {
-        Some(key) => frame.verify(key).map(AuthenticatedFrame::into_frame),
-        None => Ok(frame),
-    });
-    checked
-        .and_then(|frame| bitwire::check(&frame).map(|()| frame))
-        .map_err(|error| Problem::frame(file, error))
+    let checked = Frame::parse_exact(bytes).and_then(|frame| check(&frame, key).map(|()| frame));
+    checked.map_err(|error| Problem::frame(file, error))
+}
+
+/// What every verb checks of a frame it has parsed: first the key, so that nothing unproven is looked at further.
+pub(crate) fn check(frame: &Frame<'_>, key: Option<&Key>) -> Result<(), Error> {
+    if let Some(key) = key {
+        frame.verify(key)?;
+    }
+    frame.check_content()
 }
 
 /// Fails early where no file can be put: a window may take hours to measure.

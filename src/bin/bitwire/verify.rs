@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use bitwire::frame::{Frame, Frames, Key, TlvType};
-use bitwire::{Error, check};
+use bitwire::Error;
+use bitwire::frame::{Frame, Frames, Key};
 use serde_json::{Value, json};
 
 use crate::args::{Route, Verify};
@@ -67,7 +67,9 @@ fn verify_bytes(
     let mut offset = 0;
     for result in frames {
         let (frame, error) = match result {
-            Ok((_, frame)) => (Some(frame), verdict(&frame, key).err().map(|error| error.nested(offset))),
+            Ok((_, frame)) => {
+                (Some(frame), input::check(&frame, key).err().map(|error| error.nested(offset)))
+            }
             Err(error) => (None, Some(error)),
         };
         all_valid &= error.is_none();
@@ -89,14 +91,6 @@ fn verify_bytes(
     (rows, all_valid)
 }
 
-fn verdict(frame: &Frame<'_>, key: Option<&Key>) -> Result<(), Error> {
-    check(frame)?;
-    match key {
-        Some(key) => frame.verify(key).map(|_| ()),
-        None => Ok(()),
-    }
-}
-
 /// What was checked of a valid frame, for a person.
 pub(crate) fn summary(frame: &Frame<'_>, key: Option<&Key>) -> String {
     let digest = if frame.digest().is_some() { "digest ok" } else { "no digest" };
@@ -109,7 +103,7 @@ pub(crate) fn summary(frame: &Frame<'_>, key: Option<&Key>) -> String {
 }
 
 fn hmac(frame: &Frame<'_>, verified: bool) -> &'static str {
-    match (frame.tlv(TlvType::HMAC).is_some(), verified) {
+    match (frame.flags().authenticated(), verified) {
         (true, true) => "HMAC ok",
         (true, false) => "HMAC not checked (no key)",
         (false, _) => "no HMAC",
@@ -123,7 +117,7 @@ fn row(offset: u64, frame: Option<&Frame<'_>>, key: Option<&Key>, error: Option<
         "kind": frame.map(|frame| frame.kind().name()),
         "ctx": frame.map(|frame| frame.ctx().to_string()),
         "digest": frame.map(|frame| frame.digest().is_some()),
-        "hmac": frame.map(|frame| frame.tlv(TlvType::HMAC).is_some()),
+        "hmac": frame.map(|frame| frame.flags().authenticated()),
         "authenticated": key.is_some() && error.is_none(),
         "valid": error.is_none(),
         "error": error.map(error_json),
@@ -141,7 +135,7 @@ pub(crate) fn route(args: &Route, out: &mut Output) -> Result<Outcome, Problem> 
     let mut frames = Vec::new();
     for result in Frames::new(&bytes) {
         let (offset, frame) = result.map_err(found)?;
-        verdict(&frame, key.as_ref()).map_err(|error| found(error.nested(offset)))?;
+        input::check(&frame, key.as_ref()).map_err(|error| found(error.nested(offset)))?;
         let routing_key = frame.routing_key();
         let shard = args.shards.map(|shards| routing_key.shard(shards));
         if !args.common.json {
