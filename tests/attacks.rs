@@ -270,10 +270,10 @@ fn contexts_of_64_kib() {
     });
     // Members are kept as strings and values: some tens of bytes for each of 10.
     assert!(most < 4 << 20, "{most}");
-    let deep = format!("{{\"x\":{}{}}}", "[".repeat(99), "]".repeat(99));
+    let deep = format!("{{\"x\":{}{}}}", "[".repeat(100), "]".repeat(100));
     let context = Context::with_members("", "", "", 1, &deep).unwrap();
     assert_eq!(Context::parse(context.as_str().as_bytes()).unwrap(), context);
-    let deeper = format!("{{\"x\":{}{}}}", "[".repeat(100), "]".repeat(100));
+    let deeper = format!("{{\"x\":{}{}}}", "[".repeat(101), "]".repeat(101));
     assert!(Context::with_members("", "", "", 1, &deeper).is_err());
 }
 

@@ -20,7 +20,7 @@ pub(super) enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// The deepest nesting: the parser recurses, and hostile text must not choose how far.
+/// The deepest nesting within the outermost brackets: the parser recurses, and hostile text must not choose how far.
 pub(super) const MAX_DEPTH: usize = 100;
 /// The largest integer a double holds exactly together with its neighbours (RFC 7493, 2.2).
 const MAX_INTEGER: u64 = (1 << 53) - 1;
@@ -155,7 +155,7 @@ impl<'a> Parser<'a> {
     /// A value with the white space before it, at `depth` brackets.
     fn value(&mut self, depth: usize) -> Result<Json> {
         self.skip_space();
-        if depth >= MAX_DEPTH && matches!(self.peek(), Some(b'[' | b'{')) {
+        if depth > MAX_DEPTH && matches!(self.peek(), Some(b'[' | b'{')) {
             return Err(self.refuse(TOO_DEEP));
         }
         let inner = depth.saturating_add(1);
@@ -384,8 +384,8 @@ mod tests {
     #[test]
     fn depth_is_bounded() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        Json::parse(&nested(MAX_DEPTH)).unwrap();
-        assert_eq!(Json::parse(&nested(MAX_DEPTH + 1)).unwrap_err(), refused(TOO_DEEP, 100));
-        assert_eq!(Json::parse(&"{\"a\":".repeat(1_000_000)).unwrap_err(), refused(TOO_DEEP, 500));
+        Json::parse(&nested(MAX_DEPTH + 1)).unwrap();
+        assert_eq!(Json::parse(&nested(MAX_DEPTH + 2)).unwrap_err(), refused(TOO_DEEP, 101));
+        assert_eq!(Json::parse(&"{\"a\":".repeat(1_000_000)).unwrap_err(), refused(TOO_DEEP, 505));
     }
 }

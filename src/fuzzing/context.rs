@@ -87,7 +87,7 @@ fn colons(text: &str) -> usize {
 
 /// RFC 8785 for integers of magnitude up to 2^53 - 1; `None` with other numbers.
 fn canonical(value: &Value) -> Option<String> {
-    (depth(value) <= 100).then(|| canonical_text(value)).flatten()
+    (depth(value) <= 101).then(|| canonical_text(value)).flatten()
 }
 
 fn depth(value: &Value) -> usize {
