@@ -14,14 +14,7 @@ const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 /// A signed beacon of exactly `len` bytes.
 fn signed(len: usize, context: Option<&Context>) -> Vec<u8> {
     let key = Key::new(KEY).unwrap();
-    let config = Config {
-        kind: Kind::BEACON,
-        element: Element::I16,
-        rows: 1,
-        dim: 0,
-        delta_q16: 1024,
-        payload_len: 0,
-    };
+    let config = Config::new(Kind::BEACON, Element::I16, 1, 0, 1024);
     let build = |dim: usize, payload: &[u8]| {
         let ctx = context.map_or(ContextHash([0; 8]), Context::hash);
         let builder = FrameBuilder::new(ctx, Config { dim: dim as u32, ..config }, payload);

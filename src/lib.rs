@@ -15,8 +15,8 @@
 //! use bitwire::beacon::Beacon;
 //! use bitwire::frame::{Frame, Key};
 //! # let key = Key::new(b"0123456789abcdef")?;
-//! # let config = bitwire::frame::Config { kind: bitwire::frame::Kind::BEACON,
-//! #     element: bitwire::frame::Element::I16, rows: 1, dim: 2, delta_q16: 1024, payload_len: 0 };
+//! # use bitwire::frame::{Config, Element, Kind};
+//! # let config = Config::new(Kind::BEACON, Element::I16, 1, 2, 1024);
 //! # let ctx = bitwire::frame::ContextHash([0; 8]);
 //! # let builder = bitwire::frame::FrameBuilder::new(ctx, config, &[32, 0, 0xC0, 0xFF]).sign(&key);
 //! # let mut buffer = [0; 256];
@@ -80,7 +80,7 @@ pub mod inspect;
 #[cfg(feature = "std")]
 pub mod io;
 #[cfg(test)]
-mod spec;
+mod spec_tables;
 mod wire;
 
 pub use error::{Error, ErrorKind, Result, Snippet};

@@ -13,8 +13,8 @@ use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Beacon, CalibrationBuilder, WindowOptions};
 use bitwire::frame::{Config, Context, ContextHash, Element, Frame, FrameBuilder, Frames, Kind, TlvType};
 use bitwire::io::Cause;
+use bitwire::io::measure;
 use bitwire::io::npy::MatrixReader;
-use bitwire::io::window;
 use bitwire::{Error, ErrorKind};
 use common::{config, fix_crc, full_frame};
 use largest::largest;
@@ -53,7 +53,7 @@ fn a_wide_matrix_costs_no_more_than_what_there_is_of_it() {
             let file = npy("<f4", fortran, shape, &[0; 64]);
             let most = largest(|| {
                 let mut matrix = MatrixReader::new(&file[..]).unwrap();
-                let error = format_error(window::measure(
+                let error = format_error(measure::measure(
                     &mut matrix,
                     None,
                     WindowOptions::default(),
@@ -65,7 +65,7 @@ fn a_wide_matrix_costs_no_more_than_what_there_is_of_it() {
                     "{shape}: {error}"
                 );
                 let mut matrix = MatrixReader::new(&file[..]).unwrap();
-                let error = format_error(window::mean(&mut matrix));
+                let error = format_error(measure::mean(&mut matrix));
                 assert!(
                     matches!(error.kind(), ErrorKind::Truncated { available: 64, .. }),
                     "{shape}: {error}"

@@ -325,7 +325,7 @@ fn contexts_compare_whole_where_both_carry_them() {
     let (a, b) = (&b"{\"dim\":1}"[..], &b"{\"dim\":2}"[..]);
     let (ctx_a, ctx_b) = (ContextHash::of(a), ContextHash::of(b));
     let same = |x: &[u8], y: &[u8]| {
-        Frame::parse_exact(x).unwrap().same_context(&Frame::parse_exact(y).unwrap()).is_ok()
+        Frame::parse_exact(x).unwrap().check_same_context(&Frame::parse_exact(y).unwrap()).is_ok()
     };
     let (carried, bare, other) = (frame(Some(a), ctx_a), frame(None, ctx_a), frame(Some(b), ctx_b));
     assert!(same(&carried, &carried) && same(&carried, &bare) && same(&bare, &bare));
@@ -341,8 +341,7 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         |(kind, [rows, dim], ctx, tlvs, payload, pad, [digest, sign, alert, baseline])| {
             let element = Element::from_code(kind % 10).unwrap();
             let delta_q16 = if element == Element::I16 { dim.max(1) } else { 0 };
-            let config =
-                bitwire::frame::Config { kind: Kind(kind), element, rows, dim, delta_q16, payload_len: 0 };
+            let config = bitwire::frame::Config::new(Kind(kind), element, rows, dim, delta_q16);
             let key = key();
             let mut builder = FrameBuilder::new(ContextHash(ctx), config, &payload)
                 .drift_flags(alert, baseline)

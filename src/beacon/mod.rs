@@ -16,9 +16,11 @@ mod window;
 
 pub use calibration::{Calibration, CalibrationBuilder};
 pub use drift::{Drift, Reference, Weights};
+pub use mu16::Step;
 pub use results::{Results, ResultsText};
 #[cfg(feature = "alloc")]
 pub use scl::Scl;
+pub use stats::Sigma;
 pub use view::Beacon;
 #[cfg(feature = "alloc")]
 pub use window::{Against, Encoded, Measured, StepChoice, Window, WindowOptions};

@@ -287,14 +287,7 @@ impl Measured {
         statistics.encode_into(&mut calibration)?;
         let results = self.results.map(|results| results.to_text()).transpose()?;
 
-        let config = Config {
-            kind: Kind::BEACON,
-            element: Element::I16,
-            rows: 1,
-            dim,
-            delta_q16: step.get(),
-            payload_len: payload.len() as u64,
-        };
+        let config = Config::new(Kind::BEACON, Element::I16, 1, dim, step.get());
         let mut builder = FrameBuilder::new(context.hash(), config, &payload)
             .tlv(TlvType::CALIB_STATS, &calibration)?
             .context_json(context.as_str().as_bytes())?;

@@ -69,8 +69,15 @@ struct Plan {
 }
 
 impl<'a> FrameBuilder<'a> {
-    /// A frame with `config` and `payload`; `config.payload_len` is taken from the payload.
+    /// A frame with `config` and `payload`; `config.payload_len` is taken from the payload. Up to 8 TLVs can be added.
     pub fn new(ctx: ContextHash, config: Config, payload: &'a [u8]) -> Self {
+        Self::with_capacity(ctx, config, payload)
+    }
+}
+
+impl<'a, const N: usize> FrameBuilder<'a, N> {
+    /// The same with room for `N` TLVs.
+    pub fn with_capacity(ctx: ContextHash, config: Config, payload: &'a [u8]) -> Self {
         Self {
             ctx,
             config: Config { payload_len: payload.len() as u64, ..config },

@@ -157,6 +157,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// A frame of `kind` to be built; the builder fills in `payload_len`.
+    pub const fn new(kind: Kind, element: Element, rows: u32, dim: u32, delta_q16: u32) -> Self {
+        Self { kind, element, rows, dim, delta_q16, payload_len: 0 }
+    }
+
     /// Checks the value rules of CONFIG_V1, which starts at `offset`.
     pub(crate) fn from_raw(raw: &ConfigRaw, offset: u64) -> Result<Self> {
         let at = |field: u64, kind| Error::new(kind, offset.saturating_add(field));

@@ -128,9 +128,12 @@ impl<'a> Iterator for Tlvs<'a> {
         let offset = self.reader.offset();
         let &[tlv_type, hi, lo] = self.reader.take_array::<3>("TLV header").ok()?;
         if tlv_type == TlvType::END {
+            self.reader = Reader::new(&[], offset);
             return None;
         }
         let value = self.reader.take("TLV value", u64::from(u16::from_be_bytes([hi, lo]))).ok()?;
         Some(Tlv { tlv_type, value, offset })
     }
 }
+
+impl core::iter::FusedIterator for Tlvs<'_> {}

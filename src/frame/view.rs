@@ -1,6 +1,8 @@
 //! The checked view of a frame (spec/frame.md, "Order of checks").
 #![deny(clippy::arithmetic_side_effects)]
 
+use core::iter::FusedIterator;
+
 use zerocopy::FromBytes;
 
 use super::MAGIC;
@@ -181,21 +183,17 @@ impl<'a> Frame<'a> {
         RoutingKey::of(self.bytes.get(..covered).unwrap_or_default())
     }
 
-    /// Whether both frames come from the same context: the whole contexts are equal where both carry
-    /// CONTEXT_V1, and the 64-bit hashes where one does not.
+    /// Checks that both frames come from the same context: the whole contexts are equal where both carry CONTEXT_V1, and
+    /// the 64-bit hashes where one does not.
     ///
     /// # Errors
     /// [`ErrorKind::ContextDiffers`].
-    pub fn same_context(&self, other: &Self) -> Result<()> {
-        self.check_context(other.ctx(), other.context)
+    pub fn check_same_context(&self, other: &Self) -> Result<()> {
+        self.compare_context(other.ctx(), other.context)
     }
 
-    /// The same with a context that no frame carries: its hash, and its canonical JSON if it is at hand.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ContextDiffers`].
-    pub fn check_context(&self, ctx: ContextHash, canonical_json: Option<&[u8]>) -> Result<()> {
-        let same = match (self.context, canonical_json) {
+    pub(super) fn compare_context(&self, ctx: ContextHash, json: Option<&[u8]>) -> Result<()> {
+        let same = match (self.context, json) {
             (Some(own), Some(other)) => own == other,
             _ => self.ctx() == ctx,
         };
@@ -455,3 +453,5 @@ impl<'a> Iterator for Frames<'a> {
         }
     }
 }
+
+impl FusedIterator for Frames<'_> {}

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::mend::mended;
-use super::{Choices, plausible, spec};
+use super::{Choices, plausible, second_reader};
 use crate::beacon::mu16::dequantise;
 use crate::beacon::stats::Sigma;
 use crate::beacon::{
@@ -15,7 +15,8 @@ use crate::frame::{Context, Frame, TlvType};
 /// [`Beacon::from_frame`]: what it accepts is finite and written again to the byte, and its statistics survive the way
 /// through SCL.
 pub fn beacon(data: &[u8]) {
-    let Some(bytes) = mended(data, |frame| Beacon::from_frame(frame).map(|_| ()), spec::beacon) else {
+    let Some(bytes) = mended(data, |frame| Beacon::from_frame(frame).map(|_| ()), second_reader::beacon)
+    else {
         return;
     };
     let frame = Frame::parse_exact(&bytes).unwrap();

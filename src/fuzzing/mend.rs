@@ -7,7 +7,7 @@ use blake2::{Blake2b, Digest, digest::consts::U8};
 use sha2::Sha256;
 
 use super::plausible;
-use super::spec::Verdict;
+use super::second_reader::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, MAGIC, TlvType};
 

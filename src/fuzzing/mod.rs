@@ -20,7 +20,7 @@ mod moments;
 mod npy;
 mod npz;
 mod numbers;
-mod spec;
+mod second_reader;
 
 pub use beacon::{beacon, results};
 pub use context::context;

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! # use bitwire::frame::{Config, ContextHash, Element, FrameBuilder, Kind};
-//! # let config = Config { kind: Kind::BEACON, element: Element::I16, rows: 1, dim: 2, delta_q16: 1024, payload_len: 4 };
+//! # let config = Config::new(Kind::BEACON, Element::I16, 1, 2, 1024);
 //! let mut bytes = FrameBuilder::new(ContextHash([0; 8]), config, &[32, 0, 0xC0, 0xFF]).encode()?;
 //! assert!(bitwire::inspect::inspect(&bytes).is_valid());
 //! bytes[49] ^= 1;

@@ -11,11 +11,11 @@ use std::string::ToString;
 
 #[cfg(feature = "hmac")]
 pub mod key;
+pub mod measure;
 pub mod npy;
 #[cfg(feature = "npz")]
 pub mod npz;
 pub mod output;
-pub mod window;
 
 /// What went wrong while a file was read or written, without the file's name.
 #[derive(Debug)]

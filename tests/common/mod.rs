@@ -10,7 +10,7 @@ pub(crate) fn key() -> Key {
 }
 
 pub(crate) fn config(dim: u32) -> Config {
-    Config { kind: Kind::BEACON, element: Element::I16, rows: 1, dim, delta_q16: 1024, payload_len: 0 }
+    Config::new(Kind::BEACON, Element::I16, 1, dim, 1024)
 }
 
 /// A beacon of two components with context, flags, an unknown TLV, digest, HMAC and padding: every part a frame can have.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Beacon, Encoded, Measured, Reference, Results, StepChoice, Weights, WindowOptions};
 use bitwire::frame::{Context, Frame, Key, MAGIC};
+use bitwire::io::measure::{mean, measure};
 use bitwire::io::npy::MatrixReader;
-use bitwire::io::window::{mean, measure};
 use bitwire::io::{Cause, Escaped, FileError};
 use bitwire::{Error, ErrorKind};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -137,7 +137,7 @@ fn baseline(path: &Path, context: &Context, key: Option<&Key>) -> Result<Vec<f64
     let frame = input::frame(&name, &bytes, key)?;
     let found = |error| Problem::frame(&name, error);
     let beacon = Beacon::from_frame(&frame).map_err(found)?;
-    frame.check_context(context.hash(), Some(context.as_str().as_bytes())).map_err(|_| {
+    frame.check_context(context).map_err(|_| {
         let theirs =
             frame.context_json().map_or(frame.ctx().to_string(), |json| Escaped::new(json).to_string());
         let ours = Escaped::new(context.as_str().as_bytes());

@@ -82,6 +82,16 @@ fn largest_dims() {
     use crate::beacon::CalibrationBuilder;
     use crate::beacon::stats::Sigma;
 
+    for (dim, sigma) in [
+        (1, Sigma::Full),
+        (179, Sigma::Full),
+        (180, Sigma::Diagonal),
+        (8187, Sigma::Diagonal),
+        (8188, Sigma::Trace),
+        (u32::MAX, Sigma::Trace),
+    ] {
+        assert_eq!(CalibrationBuilder::auto(dim), sigma, "{dim}");
+    }
     let number = |cell: &str| cell.replace(',', "").parse::<u32>().ok();
     let rows = table(BEACON, "CALIB_STATS_V1", &["sigma", "largest dim with mu", "largest dim without"]);
     for (row, sigma) in rows.iter().zip([Sigma::None, Sigma::Trace, Sigma::Diagonal, Sigma::Full]) {
@@ -112,4 +122,21 @@ fn largest_dims() {
             None => CalibrationBuilder::check_fits(sigma, u32::MAX).unwrap(),
         }
     }
+}
+
+/// The worked example of spec/frame.md, read out of the document.
+#[test]
+fn worked_example() {
+    use crate::beacon::Beacon;
+    use crate::frame::Frame;
+
+    let section = FRAME.split("\n## Worked example").nth(1).unwrap();
+    let block = |n: usize| section.split("```").nth(2 * n + 1).unwrap().trim_start_matches("text").trim();
+    let bytes: Vec<u8> =
+        block(0).split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    let frame = Frame::parse_exact(&bytes).unwrap();
+    assert_eq!(std::format!("{}", frame.routing_key()), block(1));
+    let mut mean = [0.0; 2];
+    Beacon::from_frame(&frame).unwrap().dequantise_row_into(0, &mut mean).unwrap();
+    assert_eq!(mean, [0.5, -1.0]);
 }
