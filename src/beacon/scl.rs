@@ -138,7 +138,7 @@ impl Scl {
             Results { drift: None, sds_threshold: None, tr_sigma: trace, weights: Weights::default() };
         results.to_text()?;
         let Self { ref mu, w, t0, t1, .. } = *self;
-        Ok(Measured { mu: mu.clone(), sigma, spread, w, t0, t1, results: Some(results) })
+        Ok(Measured { mu: mu.clone(), sigma, spread, tr_sigma: trace, w, t0, t1, results: Some(results) })
     }
 
     /// Whether there can be a Sigma of (dim, dim).

@@ -181,6 +181,48 @@ impl Moments<alloc::vec::Vec<f64>> {
         storage.resize(len, 0.0);
         Self::with_storage(dim, sigma, storage)
     }
+
+    /// The statistics of a window measured elsewhere, from what its [`Summary`] held: `rows`, the mean of each
+    /// column, and in `spread` the trace ([`Sigma::None`], [`Sigma::Trace`]), the `dim` variances or the upper
+    /// triangle row by row, with divisor `rows - 1`. Equal to the original to rounding. Takes one pass over `spread`
+    /// and memory as [`new`](Self::new).
+    ///
+    /// ```
+    /// use bitwire::beacon::stats::{Moments, Sigma};
+    ///
+    /// // Two devices send the mean and the variances of three rows each.
+    /// let mut whole = Moments::from_parts(Sigma::Diagonal, 3, &[1.0, 0.5], &[4.0, 1.0])?;
+    /// whole.merge(&Moments::from_parts(Sigma::Diagonal, 3, &[3.0, 0.5], &[4.0, 1.0])?)?;
+    /// let summary = whole.summary()?;
+    /// assert_eq!((summary.rows(), summary.mean()), (6, &[2.0, 0.5][..]));
+    /// // (2 * 4 + 2 * 4 + 6 * 1 * 1) / 5 and (2 * 1 + 2 * 1) / 5
+    /// assert!(summary.diagonal().unwrap().eq([4.4, 0.8]));
+    /// # Ok::<_, bitwire::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if `spread` has another length; [`ErrorKind::WindowRows`] for 0 rows and
+    /// [`ErrorKind::TooLarge`] over 2^53; [`ErrorKind::Number`] for a value that is not finite, a variance or trace
+    /// below 0, any but 0 of a single row, and sums beyond the range of f64; and as [`new`](Self::new).
+    pub fn from_parts(sigma: Sigma, rows: u64, mean: &[f64], spread: &[f64]) -> Result<Self> {
+        // A mean of a few KB may not claim the memory of a triangle that is not there.
+        check_spread(sigma, mean.len(), spread.len())?;
+        Self::new(mean.len(), sigma)?.restore(rows, mean, spread)
+    }
+}
+
+/// [`Sigma::None`] comes with a trace here: [`Moments`] always know it.
+fn check_spread(sigma: Sigma, dim: usize, found: usize) -> Result<()> {
+    let needed = if sigma == Sigma::None { 1 } else { sigma.values(dim as u64)? };
+    let found = found as u64;
+    if needed != found {
+        return Err(Error::caller(ErrorKind::Shape {
+            field: "the number of values of Sigma",
+            needed,
+            found,
+        }));
+    }
+    Ok(())
 }
 
 /// The storage, taken apart.
@@ -216,6 +258,56 @@ impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
         let layout = Layout::new(dim, sigma, gap, capacity)?;
         elements.iter_mut().take(layout.len).for_each(|element| *element = 0.0);
         Ok(Self { storage, dim, sigma, layout, capacity, used: 0, rows: 0, trace: [0.0; LANES] })
+    }
+
+    /// The statistics of a window measured elsewhere, kept in `storage`: as `Moments::from_parts` (feature `alloc`),
+    /// which says what `spread` holds, without an allocator.
+    ///
+    /// # Errors
+    /// Those of `Moments::from_parts` and of [`with_storage`](Self::with_storage).
+    pub fn from_parts_with_storage(
+        sigma: Sigma,
+        rows: u64,
+        mean: &[f64],
+        spread: &[f64],
+        storage: S,
+    ) -> Result<Self> {
+        check_spread(sigma, mean.len(), spread.len())?;
+        Self::with_storage(mean.len(), sigma, storage)?.restore(rows, mean, spread)
+    }
+
+    /// Fills empty statistics with those of a window. The lengths are right.
+    fn restore(mut self, rows: u64, mean: &[f64], spread: &[f64]) -> Result<Self> {
+        let number = Error::caller(ErrorKind::Number { field: "Sigma" });
+        self.rows = self.add_rows(rows)?;
+        if rows == 1 && spread.iter().any(|&x| x != 0.0) {
+            return Err(number);
+        }
+        let divisor = rows.saturating_sub(1) as f64;
+        let (dim, sigma, mut trace) = (self.dim, self.sigma, self.trace);
+        let (variances, place): (_, fn(usize, usize) -> usize) = match sigma {
+            Sigma::None | Sigma::Trace => (1, |_, i| i),
+            Sigma::Diagonal => (dim, |_, i| i),
+            Sigma::Full => (dim, triangle_row),
+        };
+        for i in 0..variances {
+            let variance = spread.get(place(dim, i)).copied().unwrap_or(0.0);
+            if variance < 0.0 {
+                return Err(number);
+            }
+            if let Some(lane) = trace.get_mut(i % LANES) {
+                *lane += variance * divisor;
+            }
+        }
+        let parts = self.parts()?;
+        parts.mean.copy_from_slice(mean);
+        for (sum, value) in parts.sums.iter_mut().zip(spread) {
+            *sum = value * divisor;
+        }
+        self.trace = trace;
+        // Refuses no rows, and what is not finite.
+        self.summary()?;
+        Ok(self)
     }
 
     /// Takes in one row.
@@ -547,6 +639,17 @@ mod tests {
         values(moments).into_iter().map(f64::to_bits).collect()
     }
 
+    /// What a device would send.
+    fn parts(moments: &mut Moments<Vec<f64>>) -> (u64, Vec<f64>, Vec<f64>) {
+        let summary = moments.summary().unwrap();
+        let spread = match summary.sigma() {
+            Sigma::None | Sigma::Trace => vec![summary.trace()],
+            Sigma::Diagonal => summary.diagonal().unwrap().collect(),
+            Sigma::Full => summary.triangle().unwrap().collect(),
+        };
+        (summary.rows(), summary.mean().to_vec(), spread)
+    }
+
     /// Two passes, the textbook's formulas.
     fn textbook(rows: &[f64], dim: usize) -> (Vec<f64>, Vec<f64>) {
         let n = (rows.len() / dim) as f64;
@@ -648,6 +751,42 @@ mod tests {
             }
             if first.is_empty() || second.is_empty() {
                 prop_assert_eq!(bits(&mut merged), bits(&mut whole));
+            }
+        }
+
+        #[test]
+        fn what_a_summary_holds_is_enough_to_merge(
+            (dim, rows) in matrix(), sigma in kind(), cut in any::<prop::sample::Index>(), spare in 0usize..3000,
+        ) {
+            let count = rows.len() / dim;
+            prop_assume!(count > 1);
+            let (first, second) = rows.split_at((1 + cut.index(count - 1)) * dim);
+            let measure = |rows: &[f32]| {
+                let mut moments = least(dim, sigma);
+                moments.push_rows_f32(rows).unwrap();
+                moments
+            };
+            let (mut first, mut other) = (measure(first), measure(second));
+            let mut expected = first.clone();
+            expected.merge(&other).unwrap();
+
+            let sent = [&mut first, &mut other].map(|moments| {
+                let (rows, mean, spread) = parts(moments);
+                let storage = vec![f64::NAN; storage_len(dim, sigma).unwrap() + spare];
+                Moments::from_parts_with_storage(sigma, rows, &mean, &spread, storage).unwrap()
+            });
+            let [mut merged, mut restored] = sent;
+            // The mean is the same to the bit; a product of a quotient is not.
+            prop_assert_eq!(&bits(&mut restored)[..dim], &bits(&mut other)[..dim]);
+            let mut continued = merged.clone();
+            continued.push_rows_f32(second).unwrap();
+            merged.merge(&restored).unwrap();
+            for mut merged in [merged, continued] {
+                prop_assert_eq!(merged.rows() as usize, count);
+                for (merged, expected) in values(&mut merged).into_iter().zip(values(&mut expected)) {
+                    // The values are of order 1.
+                    prop_assert!((merged - expected).abs() <= 1e-12 * expected.abs().max(1.0));
+                }
             }
         }
 
@@ -817,6 +956,63 @@ mod tests {
         let too_many = |found| ErrorKind::TooLarge { field: "rows", max: ROWS_MAX, found };
         assert_eq!(moments.merge(&copy).unwrap_err().kind(), too_many(2 * ROWS_MAX));
         assert_eq!(moments.push_f32(&[1.0, 2.0]).unwrap_err().kind(), too_many(ROWS_MAX + 1));
+    }
+
+    #[test]
+    fn parts_that_no_window_has() {
+        let restore = |sigma, rows, mean: &[f64], spread: &[f64]| {
+            let storage = vec![f64::NAN; storage_len(mean.len().max(1), sigma).unwrap()];
+            Moments::from_parts_with_storage(sigma, rows, mean, spread, storage)
+        };
+        let kind = |sigma, rows, mean: &[f64], spread: &[f64]| {
+            restore(sigma, rows, mean, spread).unwrap_err().kind()
+        };
+        let number = |field| ErrorKind::Number { field };
+        for (sigma, values) in KINDS.into_iter().zip([1usize, 1, 2, 3]) {
+            let (zeros, mean) = (vec![0.0; values], [1.0, -2.0]);
+            for found in [0, values - 1, values + 1] {
+                let (needed, field) = (values as u64, "the number of values of Sigma");
+                let shape = ErrorKind::Shape { field, needed, found: found as u64 };
+                assert_eq!(kind(sigma, 9, &mean, &vec![0.0; found]), shape);
+            }
+            let of_none = if values == 1 { &zeros[..] } else { &[] };
+            assert!(matches!(kind(sigma, 9, &[], of_none), ErrorKind::Argument { .. }));
+            assert_eq!(kind(sigma, 0, &mean, &zeros), ErrorKind::WindowRows { needed: 1, found: 0 });
+            let too_many = ErrorKind::TooLarge { field: "rows", max: ROWS_MAX, found: ROWS_MAX + 1 };
+            assert_eq!(kind(sigma, ROWS_MAX + 1, &mean, &zeros), too_many);
+            for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                assert_eq!(kind(sigma, 9, &[1.0, bad], &zeros), number("mu"));
+            }
+            // Each value in its turn: not finite, a sum over f64, of a single row, a square below 0.
+            for i in 0..values {
+                let with = |value| {
+                    let mut spread = zeros.clone();
+                    spread[i] = value;
+                    spread
+                };
+                for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX] {
+                    assert_eq!(kind(sigma, 9, &mean, &with(bad)), number("Sigma"));
+                }
+                assert_eq!(kind(sigma, 1, &mean, &with(1e-300)), number("Sigma"));
+                let covariance = sigma == Sigma::Full && i == 1;
+                assert_eq!(restore(sigma, 9, &mean, &with(-1.0)).is_ok(), covariance);
+            }
+            for rows in [1, ROWS_MAX] {
+                let mut restored = restore(sigma, rows, &mean, &zeros).unwrap();
+                assert_eq!((restored.rows(), restored.sigma()), (rows, sigma));
+                assert_eq!(restored.summary().unwrap().trace(), 0.0);
+            }
+            let short = vec![0.0; storage_len(2, sigma).unwrap() - 1];
+            let short = Moments::from_parts_with_storage(sigma, 9, &mean, &zeros, short).unwrap_err();
+            assert!(matches!(short.kind(), ErrorKind::BufferTooSmall { .. }));
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn a_mean_cannot_claim_a_triangle() {
+        let kind = Moments::from_parts(Sigma::Full, 9, &vec![0.0; FULL_DIM_MAX], &[]).unwrap_err().kind();
+        assert!(matches!(kind, ErrorKind::Shape { found: 0, .. }));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use super::calibration::Calibration;
 use super::mu16::{self, Step};
 use super::results::Results;
+#[cfg(feature = "alloc")]
+use super::stats::{Moments, Sigma};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Element, Frame, Kind, TlvType};
 use crate::wire::size;
@@ -132,6 +134,32 @@ impl<'a> Beacon<'a> {
         let rows = f64::from(self.rows());
         out.iter_mut().for_each(|out| *out = *out * self.step.as_f64() / rows);
         Ok(())
+    }
+
+    /// The window's statistics, to be merged with those of others: w rows, the mean of
+    /// [`mean_into`](Self::mean_into), Sigma as CALIB_STATS_V1 has it (spec/beacon.md), in f32 for the most part. With
+    /// [`Sigma::None`] the trace is that of RESULTS_V1. Allocates as [`Moments::new`], and a mean and a Sigma more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TlvMissing`] without CALIB_STATS_V1, and without any trace; [`ErrorKind::Number`] if w is not an
+    /// integer; and as [`Moments::from_parts`].
+    #[cfg(feature = "alloc")]
+    pub fn moments(&self) -> Result<Moments<alloc::vec::Vec<f64>>> {
+        let missing = |tlv| Error::caller(ErrorKind::TlvMissing { tlv });
+        let calibration = self.calibration.ok_or(missing(TlvType::CALIB_STATS))?;
+        let (sigma, w) = (calibration.sigma(), calibration.w());
+        let rows = w as u64;
+        if rows as f64 != w {
+            return Err(Error::caller(ErrorKind::Number { field: "CALIB_STATS_V1.w" }));
+        }
+        let mut spread: alloc::vec::Vec<f64> = calibration.sigma_values().collect();
+        if sigma == Sigma::None {
+            spread.push(self.results.ok_or(missing(TlvType::RESULTS))?.tr_sigma);
+        }
+        // The payload has as many values, so a small frame cannot ask for much.
+        let mut mean = alloc::vec![0.0; self.dim() as usize];
+        self.mean_into(&mut mean)?;
+        Moments::from_parts(sigma, rows, &mean, &spread)
     }
 
     fn row_bytes(&self, row: u32) -> Option<&'a [u8]> {
