@@ -252,17 +252,16 @@ mod simd {
 
     #[cfg(target_endian = "little")]
     pub(super) fn quantise(level: Level, values: &[f32], delta: u32, out: &mut [u8]) -> Outcome {
-        dispatch!(level, simd => {
-            if delta.is_power_of_two() {
-                drive(Pow2::new(simd, delta), delta, values, out)
-            } else if !fused(simd) {
-                drive(Wide::new(simd, delta), delta, values, out)
-            } else if delta < FUSED_LIMIT {
-                drive(Bracket::new(simd, delta, Fused::new(simd, delta)), delta, values, out)
-            } else {
-                drive(Bracket::new(simd, delta, Wide::new(simd, delta)), delta, values, out)
-            }
-        })
+        // One dispatch for each kernel: without optimisation, all of them in one function need megabytes of stack.
+        if delta.is_power_of_two() {
+            dispatch!(level, simd => drive(Pow2::new(simd, delta), delta, values, out))
+        } else if !dispatch!(level, simd => fused(simd)) {
+            dispatch!(level, simd => drive(Wide::new(simd, delta), delta, values, out))
+        } else if delta < FUSED_LIMIT {
+            dispatch!(level, simd => drive(Bracket::new(simd, delta, Fused::new(simd, delta)), delta, values, out))
+        } else {
+            dispatch!(level, simd => drive(Bracket::new(simd, delta, Wide::new(simd, delta)), delta, values, out))
+        }
     }
 
     /// Whether a * b + c is one instruction with one rounding; elsewhere it would be emulated. Known at compile time.

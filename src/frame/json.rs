@@ -90,7 +90,7 @@ fn write_list<T>(out: &mut String, [open, close]: [char; 2], items: &[T], each: 
 }
 
 /// RFC 8785, 3.2.2.2: the short escapes where there is one, lower-case \u00xx for the other controls, nothing else.
-fn write_string(value: &str, out: &mut String) {
+pub(crate) fn write_string(value: &str, out: &mut String) {
     out.push('"');
     for c in value.chars() {
         match c {

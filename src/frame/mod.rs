@@ -44,4 +44,4 @@ pub(crate) use {
     digest::HashRaw,
 };
 #[cfg(feature = "alloc")]
-pub(crate) use {digest::sha256, view::DIGEST_FREE_SIZE, view::payload_truncated};
+pub(crate) use {digest::sha256, json::write_string, view::DIGEST_FREE_SIZE, view::payload_truncated};

@@ -5,6 +5,7 @@ use core::fmt::{self, Display, Write};
 
 use super::{Content, Report, Section, Span, Verdict};
 use crate::error::Error;
+use crate::frame::write_string;
 
 /// Bytes of a span that are shown.
 const BYTES: usize = 64;
@@ -111,6 +112,7 @@ fn error(error: Error) -> String {
 
 /// A JSON string.
 fn quote(text: &str) -> String {
-    // A &str cannot fail to serialise.
-    serde_json::to_string(text).unwrap_or_default()
+    let mut out = String::new();
+    write_string(text, &mut out);
+    out
 }
