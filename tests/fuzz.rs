@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Against, StepChoice, Window, WindowOptions};
-use bitwire::frame::{Config, Context, Element, FrameBuilder, Key, Kind, TlvType};
+use bitwire::frame::{Config, Context, ContextHash, Element, FrameBuilder, Key, Kind, TlvType};
 use bitwire::fuzzing::TARGETS;
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
@@ -214,6 +214,27 @@ fn frames() -> Vec<Vec<u8>> {
     frames
 }
 
+/// Frames but for their CRC, which the body mends: each flag set, and payloads around the size from which on a digest is
+/// mandatory (spec/frame.md has 4,048 bytes as the last without).
+fn at_edges() -> Vec<Vec<u8>> {
+    let config =
+        Config { kind: Kind(9), element: Element::U8, rows: 1, dim: 1, delta_q16: 0, payload_len: 0 };
+    let plain = |len: usize| FrameBuilder::new(ContextHash([0; 8]), config, &vec![1; len]).encode().unwrap();
+    let mut frames = Vec::new();
+    for bit in 0..32 {
+        let mut frame = plain(3);
+        frame[42 + bit / 8] ^= 0x80 >> (bit % 8);
+        frames.push(frame);
+    }
+    for more in 0..3u16 {
+        let mut frame = plain(4048);
+        frame.extend(vec![1; more.into()]);
+        frame[37..39].copy_from_slice(&(4048 + more).to_be_bytes());
+        frames.push(frame);
+    }
+    frames
+}
+
 /// Good inputs made by the library itself.
 fn built(target: &str) -> Vec<Vec<u8>> {
     match target {
@@ -222,12 +243,19 @@ fn built(target: &str) -> Vec<Vec<u8>> {
             let members = r#"{"x":{"b":[-1,true]}}"#;
             let context = Context::with_members("a", "é", "\u{1F600}", 9, members).unwrap();
             let members = r#"{ "\ufb33": 9007199254740991, "a\u0000": [[], {}] }"#;
-            let sorted = r#"{"\ufb33":-9007199254740992,"\ud83d\ude00":{"b":9007199254740992,"b":1}}"#;
-            vec![context.as_str().into(), members.into(), sorted.into()]
+            let sorted = r#"{"\ufb33":1,"\ud83d\ude00":{"b":-9007199254740991,"a":"\u001f\/"}}"#;
+            let large = r#"{"a":9007199254740992}"#;
+            let small = r#"{"a":-9007199254740992}"#;
+            let unsorted = r#"{"dim":9,"pi_id":"","model_id":"","space_id":""}"#;
+            let repeated = r#"{"a":{"b":1,"b":1}}"#;
+            let texts = [context.as_str(), members, sorted, large, small, unsorted, repeated];
+            texts.map(|text| text.into()).to_vec()
         }
         "results" => {
             let text = r#"{"SDS":1.5,"cos_mu":0.75,"norm_dmu":1,"reference":"baseline","thresholds":{"SDS":2e-7},"tr_Sigma":0.5,"weights":{"mu":1,"trS":1}}"#;
-            vec![text.into()]
+            let negative = [r#"norm_dmu":"#, r#""mu":"#, r#""trS":"#, r#""SDS":"#]
+                .map(|name| text.replace(name, &format!("{name}-")).into_bytes());
+            [vec![text.into()], negative.to_vec()].concat()
         }
         // Two and three rows and columns, in either order.
         "npy" => ["(2, 3)", "(3, 2)", "(1, 6)", "(6, 1)"]
@@ -255,6 +283,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     seeds.extend(built(target));
     if matches!(target, "beacon" | "context" | "frame") {
         seeds.extend(vectors());
+    }
+    if target == "frame" {
+        seeds.extend(at_edges());
     }
     // Numbers for the bodies that read choices and values.
     let mut random = Random(5);
