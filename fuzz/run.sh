@@ -7,7 +7,8 @@
 # To see such an input again: fuzz/run.sh 0 <target> runs what is there and in tests/corpus, or
 # target/<host>/release/<target> FILE in fuzz/.
 #
-# `cargo fuzz run <target>` does the same with a nightly compiler, and with AddressSanitizer.
+# `cargo fuzz run <target>` does the same with a nightly compiler, and with AddressSanitizer. Without cargo-fuzz that is
+# RUSTUP_TOOLCHAIN=nightly RUSTFLAGS=-Zsanitizer=address fuzz/run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 
