@@ -31,8 +31,9 @@ bin=${CARGO_TARGET_DIR:-target}/$host/release
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target" "artifacts/$target"
     seeds=("corpus/$target")
-    # A beacon is a frame.
-    for more in "artifacts/$target" "../tests/corpus/${target/beacon/frame}" "../tests/data/$target"; do
+    # These take frames as well.
+    case $target in beacon | inspect) corpus=frame ;; *) corpus=$target ;; esac
+    for more in "artifacts/$target" "../tests/corpus/$corpus" "../tests/data/$target"; do
         if [ -d "$more" ]; then seeds+=("$more"); fi
     done
     limit=(-max_total_time="$seconds")

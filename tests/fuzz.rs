@@ -238,7 +238,7 @@ fn at_edges() -> Vec<Vec<u8>> {
 /// Good inputs made by the library itself.
 fn built(target: &str) -> Vec<Vec<u8>> {
     match target {
-        "frame" | "beacon" => frames(),
+        "frame" | "beacon" | "inspect" => frames(),
         "context" => {
             let members = r#"{"x":{"b":[-1,true]}}"#;
             let context = Context::with_members("a", "é", "\u{1F600}", 9, members).unwrap();
@@ -277,14 +277,14 @@ fn built(target: &str) -> Vec<Vec<u8>> {
 }
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let corpus = if target == "beacon" { "frame" } else { target };
+    let corpus = if matches!(target, "beacon" | "inspect") { "frame" } else { target };
     let mut seeds = files(&format!("tests/corpus/{corpus}"));
     seeds.extend(files(&format!("tests/data/{target}")));
     seeds.extend(built(target));
-    if matches!(target, "beacon" | "context" | "frame") {
+    if matches!(target, "beacon" | "context" | "frame" | "inspect") {
         seeds.extend(vectors());
     }
-    if target == "frame" {
+    if matches!(target, "frame" | "inspect") {
         seeds.extend(at_edges());
     }
     // Numbers for the bodies that read choices and values.
@@ -328,7 +328,7 @@ fn run(name: &str, rounds: usize) {
     let mut random = Random(name.bytes().map(u64::from).sum());
     for _ in 0..rounds {
         let mut bytes = random.pick(&seeds).clone();
-        if matches!(name, "frame" | "beacon") && random.below(2) == 0 {
+        if matches!(name, "frame" | "beacon" | "inspect") && random.below(2) == 0 {
             mutate_tlvs(&mut bytes, &mut random);
         }
         if random.below(4) != 0 {
@@ -356,6 +356,7 @@ bodies! {
     context: 4000,
     crc16: 1000,
     frame: 1000,
+    inspect: 300,
     moments: 100,
     mu16: 1000,
     npy: 2000,

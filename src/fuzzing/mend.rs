@@ -95,9 +95,9 @@ fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
         ErrorKind::DeltaQ16 { element, .. } => put(at, &u32::from(element == 1).to_be_bytes()),
         ErrorKind::ValueVersion { .. } => put(at, &[1]),
         ErrorKind::Padding => put(at, &[0]),
-        ErrorKind::Truncated { field: "payload", available, .. } => {
-            // CONFIG_V1 ends with the length of the payload. Its room is counted without the CRC.
-            put(CONFIG_END - 8, &available.to_be_bytes())
+        ErrorKind::Truncated { field: "payload and CRC-16", available, .. } => {
+            // CONFIG_V1 ends with the length of the payload.
+            put(CONFIG_END - 8, &available.checked_sub(2)?.to_be_bytes())
         }
         ErrorKind::TlvLength { needed, .. } => {
             let needed = u16::try_from(needed).ok()?;

@@ -15,6 +15,7 @@
 mod beacon;
 mod context;
 mod frame;
+mod inspect;
 mod mend;
 mod moments;
 mod npy;
@@ -25,6 +26,7 @@ mod second_reader;
 pub use beacon::{beacon, results};
 pub use context::context;
 pub use frame::frame;
+pub use inspect::inspect;
 pub use moments::{moments, window};
 pub use npy::npy;
 pub use npz::npz;
@@ -39,6 +41,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("context", context),
     ("crc16", crc16),
     ("frame", frame),
+    ("inspect", inspect),
     ("moments", moments),
     ("mu16", mu16),
     ("npy", npy),
