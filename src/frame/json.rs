@@ -222,9 +222,7 @@ impl<'a> Parser<'a> {
             self.digits()?;
         }
         let text = self.text.get(start..self.at).unwrap_or_default();
-        let fraction = || text.parse().ok().filter(|x: &f64| *x as i64 as f64 == *x).map(|x| x as i64);
-        let integer = text.parse().ok().or_else(fraction).filter(|n: &i64| n.unsigned_abs() <= MAX_INTEGER);
-        integer.map(Json::Integer).ok_or(refused(NUMBERS, start as u64))
+        exact_integer(text).map(Json::Integer).ok_or(refused(NUMBERS, start as u64))
     }
 
     fn digits(&mut self) -> Result<()> {
@@ -282,6 +280,30 @@ impl<'a> Parser<'a> {
         self.advance(4);
         u16::from_str_radix(digits, 16).ok()
     }
+}
+
+/// The integer that a JSON number is, exactly: by way of f64, 9007199254740907.5 would be one.
+fn exact_integer(text: &str) -> Option<i64> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (negative, whole) = whole.strip_prefix('-').map_or((false, whole), |rest| (true, rest));
+    let digits = || whole.bytes().chain(fraction.bytes());
+    let Some(last) = digits().enumerate().filter(|(_, digit)| *digit != b'0').map(|(at, _)| at).last() else {
+        return Some(0);
+    };
+    let zeros = digits().count().saturating_sub(last).saturating_sub(1);
+    // Digits without the zeros at their end, times ten to the power of what is left of the exponent.
+    let power = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    let power = power.checked_add(i64::try_from(zeros).ok()?)?;
+    let number = digits().take(last.saturating_add(1)).try_fold(0i64, |number, digit| {
+        number
+            .checked_mul(10)?
+            .checked_add(i64::from(digit & 0xF))
+            .filter(|n| n.unsigned_abs() <= MAX_INTEGER)
+    })?;
+    let number = number.checked_mul(10i64.checked_pow(u32::try_from(power).ok()?)?)?;
+    let number = Some(number).filter(|n| n.unsigned_abs() <= MAX_INTEGER)?;
+    Some(if negative { number.saturating_neg() } else { number })
 }
 
 #[cfg(test)]
@@ -374,11 +396,23 @@ mod tests {
             ("[1e400]", NUMBERS, 1),
             ("[9007199254740992]", NUMBERS, 1),
             ("[99999999999999999999]", NUMBERS, 1),
+            ("[9007199254740907.504791]", NUMBERS, 1),
+            ("[1e-1]", NUMBERS, 1),
+            ("[9007199254740991e1]", NUMBERS, 1),
+            ("[1e99999999999999999999]", NUMBERS, 1),
             ("{\"a\":1,\"\\u0061\":2}", REPEATED, 17),
         ] {
             assert_eq!(Json::parse(text).unwrap_err(), refused(reason, at), "{text}");
         }
-        assert_eq!(Json::parse("[1.0,1e2,-0,-1E+0]").unwrap(), Json::parse("[1,100,0,-1]").unwrap());
+        assert_eq!(
+            Json::parse("[1.0,1e2,-0,-1E+0,0.00e-7]").unwrap(),
+            Json::parse("[1,100,0,-1,0]").unwrap()
+        );
+        let scaled = "[900719925474099.1e1,1000e-3,-90071992547409910e-1]";
+        assert_eq!(
+            Json::parse(scaled).unwrap(),
+            Json::parse("[9007199254740991,1,-9007199254740991]").unwrap()
+        );
     }
 
     #[test]

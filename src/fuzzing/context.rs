@@ -58,7 +58,10 @@ fn with_members(text: &str) {
         }
         (Err(error), None) => plausible(&error, text.len()),
         (Err(error), Some(whole)) => {
-            assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }) && whole.len() > 65_535, "{error}");
+            // `Value` holds fractions as f64, which rounds some to integers; the library does not.
+            let rounded = text.contains(['.', 'e', 'E']) && matches!(error.kind(), ErrorKind::Context { .. });
+            let too_large = whole.len() > 65_535 && matches!(error.kind(), ErrorKind::TooLarge { .. });
+            assert!(rounded || too_large, "{error}");
         }
     }
 }
