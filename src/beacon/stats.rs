@@ -87,7 +87,7 @@ impl Sigma {
     }
 }
 
-/// The largest `dim` for which [`Moments::new`] keeps a full covariance: 1 GiB. A matrix file of a few KB can claim
+/// The largest `dim` for which `Moments::new` keeps a full covariance: 1 GiB. A matrix file of a few KB can claim
 /// a `dim` that costs its square.
 pub const FULL_DIM_MAX: usize = 16_384;
 
@@ -145,7 +145,7 @@ impl Layout {
     }
 }
 
-/// Mean and covariance of the rows so far, in storage of the caller's choice: `Vec<f64>` from [`Moments::new`], or
+/// Mean and covariance of the rows so far, in storage of the caller's choice: `Vec<f64>` from `Moments::new`, or
 /// any slice or array of f64 through [`Moments::with_storage`].
 #[derive(Clone, Debug)]
 pub struct Moments<S> {

@@ -154,7 +154,7 @@ impl<'a> Frame<'a> {
     }
 
     /// CONTEXT_V1: the canonical context JSON, which hashes to [`ctx`](Self::ctx). Whether it is canonical is
-    /// checked by [`context`](Self::context) (feature `alloc`).
+    /// checked by `Frame::context` (feature `alloc`).
     pub const fn context_json(&self) -> Option<&'a [u8]> {
         self.context
     }
