@@ -45,14 +45,14 @@
 //! | `alloc` | owned contexts, windows, encoding into a `Vec`, `inspect` |
 //! | `std` (default) | files: .npy, whole-file output, table-driven CRC-16 |
 //! | `hmac` (default) | keys, signing, `Frame::verify` |
-//! | `simd` | kernels for the instruction sets found at run time; the same bits as without |
+//! | `simd` | kernels for the instruction sets found at run time (without `std`: those of the build); the same bits as without |
 //! | `npz` | NumPy archives |
 //! | `cli` | the `bitwire` binary |
 //!
 //! # What hostile input can do
 //!
-//! Nothing but be refused: every parser is free of panics, of allocations that the bytes at hand do not justify and of
-//! loops that are not linear in them; `unsafe` is denied. Every refusal is an [`Error`] with a kind and an offset. The formats are
+//! Nothing but be refused: every parser is free of panics, of quadratic loops and of allocations that the bytes at hand do
+//! not justify; `unsafe` is denied but for one call of a CRC kernel. Every refusal is an [`Error`] with a kind and an offset. The formats are
 //! stated byte by byte in the documents of the repository's `spec/` folder, which a test holds the code to.
 #![no_std]
 #![deny(unsafe_code)]

@@ -9,6 +9,7 @@ fn the_main_job() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("target")).unwrap();
     let commands: Vec<&str> = readme
         .lines()
         .filter_map(|line| line.strip_prefix("$ "))
