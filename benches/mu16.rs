@@ -1,7 +1,7 @@
 //! MU16 beside a copy of as many bytes, in the same run. All throughputs count bytes read plus bytes written.
 //!
 //! With `--table`, all operations by turns in one loop, a few dozen microseconds each, and medians of 400 rounds: what
-//! else the machine does then meets all alike. The copy itself has two speeds from L2, a third apart, by where the
+//! else the machine does then meets all alike. A copy's speed depends on where the
 //! allocator puts its buffers (`copy` and `copy 2` are two such pairs); ratios are to the faster.
 
 use bitwire::beacon::mu16::{Step, dequantise_into, quantise_into};
