@@ -145,8 +145,11 @@ kinds! {
     };
 
     // -- frame (spec/frame.md)
-    /// The first four bytes are not `BIT\x01`.
-    Magic;
+    /// The first four bytes are not `BIT\x01`: another file, or another version of the frame.
+    Magic {
+        /// The bytes found.
+        found: [u8; 4],
+    };
     /// A TLV type does not increase: out of order, or twice.
     TlvOrder {
         /// The type found.
@@ -395,7 +398,10 @@ impl fmt::Display for ErrorKind {
             }
             Self::Size { field } => write!(f, "the size of {field} overflows 64 bits"),
             Self::TrailingBytes { count } => write!(f, "{count} bytes follow where the input should end"),
-            Self::Magic => write!(f, "not a BIT frame: the magic is not 42 49 54 01"),
+            Self::Magic { found: [b'B', b'I', b'T', version @ 0..=31] } => {
+                write!(f, "a BIT frame of version {version}; known is version 1")
+            }
+            Self::Magic { .. } => write!(f, "not a BIT frame: the magic is not 42 49 54 01"),
             Self::TlvOrder { found, after } if found == after => write!(f, "TLV {found:02X} appears twice"),
             Self::TlvOrder { found, after } => {
                 write!(f, "TLV {found:02X} after TLV {after:02X}: types must increase")

@@ -217,12 +217,19 @@ fn every_other_magic_is_named() {
         for byte in 0..=u8::MAX {
             let mut bytes = good.clone();
             bytes[at] = byte;
-            assert!(bytes == good || Frame::parse(&bytes).unwrap_err() == Error::new(ErrorKind::Magic, 0));
+            let found = [bytes[0], bytes[1], bytes[2], bytes[3]];
+            assert!(
+                bytes == good
+                    || Frame::parse(&bytes).unwrap_err() == Error::new(ErrorKind::Magic { found }, 0)
+            );
         }
     }
     let mut swapped = good;
     swapped[..4].reverse();
-    assert_eq!(Frame::parse(&swapped).unwrap_err(), Error::new(ErrorKind::Magic, 0));
+    let found = *b"\x01TIB";
+    assert_eq!(Frame::parse(&swapped).unwrap_err(), Error::new(ErrorKind::Magic { found }, 0));
+    let later = Frame::parse(b"BIT\x02").unwrap_err().to_string();
+    assert_eq!(later, "a BIT frame of version 2; known is version 1 (at byte 0)");
 }
 
 /// Frames inside a frame's payload are payload, and a run of frames is walked once however many there are.

@@ -507,7 +507,7 @@ fn finds_the_next_frame() {
             "no frame: 2 bytes skipped".to_string(),
         ]
     );
-    assert_eq!(report.first_error(), Some(Error::new(ErrorKind::Magic, 0)));
+    assert_eq!(report.first_error(), Some(Error::new(ErrorKind::Magic { found: *b"garb" }, 0)));
     assert!(!report.is_valid());
     assert!(check(&[&frame[..], &frame].concat()).is_valid());
     assert!(!check(b"").is_valid());

@@ -61,8 +61,9 @@ impl<'a> Frame<'a> {
     /// The first breach in the order of spec/frame.md, with the offset of the offending field.
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
         let mut reader = Reader::new(bytes, 0);
-        if *reader.take_array("magic")? != MAGIC {
-            return Err(Error::new(ErrorKind::Magic, 0));
+        let found = *reader.take_array("magic")?;
+        if found != MAGIC {
+            return Err(Error::new(ErrorKind::Magic { found }, 0));
         }
         reader.take_array::<8>("ctx")?;
         let fields = Fields::read(&mut reader)?;

@@ -88,7 +88,7 @@ fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
         Some(())
     };
     match error.kind() {
-        ErrorKind::Magic => put(at, &MAGIC),
+        ErrorKind::Magic { .. } => put(at, &MAGIC),
         ErrorKind::Crc { computed, .. } => put(at, &computed.to_be_bytes()),
         ErrorKind::Reserved { .. } => put(at, &[0, 0]),
         ErrorKind::Element { found } => put(at, &[found % 10]),

@@ -146,11 +146,9 @@ pub(super) fn inspect<'a>(bytes: &'a [u8], key: Option<Verify<'_>>) -> Report<'a
             (Section { offset, len: len as u64, content, error, spans }, len)
         } else {
             let len = magics.next(at.saturating_add(1)).saturating_sub(at).min(rest.len());
-            let kind = match rest.len() {
-                available @ 0..4 => {
-                    ErrorKind::Truncated { field: "magic", needed: 4, available: available as u64 }
-                }
-                _ => ErrorKind::Magic,
+            let kind = match rest.first_chunk() {
+                Some(found) => ErrorKind::Magic { found: *found },
+                None => ErrorKind::Truncated { field: "magic", needed: 4, available: rest.len() as u64 },
             };
             let findings = alloc::vec![Finding { at: 0, kind, missing: rest.is_empty() }];
             let error = first_error(&findings, offset);
@@ -201,8 +199,8 @@ fn dissect<'a>(bytes: &'a [u8], base: usize, magics: &mut Magics<'_>) -> Anatomy
         end: bytes.len(),
         findings: Vec::new(),
     };
-    if !bytes.starts_with(&MAGIC) {
-        frame.find(0, ErrorKind::Magic);
+    if let Some(found) = bytes.first_chunk().filter(|found| **found != MAGIC) {
+        frame.find(0, ErrorKind::Magic { found: *found });
     }
     let available = bytes.len().saturating_sub(4);
     if available < 8 {

@@ -67,7 +67,7 @@ fn is_verdict(kind: ErrorKind) -> bool {
         K::Truncated { .. }
             | K::Size { .. }
             | K::TrailingBytes { .. }
-            | K::Magic
+            | K::Magic { .. }
             | K::TlvOrder { .. }
             | K::ConfigNotFirst { .. }
             | K::CriticalTlv { .. }
