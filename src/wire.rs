@@ -17,17 +17,6 @@ pub(crate) fn size(field: &'static str, offset: u64, factors: &[u64]) -> Result<
         .ok_or(Error::new(ErrorKind::Size { field }, offset))
 }
 
-/// `needed` as a `usize` if that many of `available` bytes are there.
-///
-/// # Errors
-/// [`ErrorKind::Truncated`] at `offset` otherwise, also where `needed` is beyond the target's address space.
-pub(crate) fn fits(field: &'static str, offset: u64, needed: u64, available: usize) -> Result<usize> {
-    match usize::try_from(needed) {
-        Ok(n) if n <= available => Ok(n),
-        _ => Err(Error::new(ErrorKind::Truncated { field, needed, available: available as u64 }, offset)),
-    }
-}
-
 /// A cursor over borrowed bytes. Every read is checked; offsets count from the start of the input.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
@@ -49,13 +38,11 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
-    /// The next `len` bytes; on failure nothing is consumed and the error stands where `field` starts.
+    /// The next `len` bytes; on failure nothing is consumed and the error stands where `field` starts, also where `len`
+    /// is beyond the target's address space.
     pub(crate) fn take(&mut self, field: &'static str, len: u64) -> Result<&'a [u8]> {
-        let n = fits(field, self.offset, len, self.rest.len())?;
-        let (head, rest) = self.rest.split_at_checked(n).ok_or(Error::new(
-            ErrorKind::Truncated { field, needed: len, available: self.rest.len() as u64 },
-            self.offset,
-        ))?;
+        let split = usize::try_from(len).ok().and_then(|n| self.rest.split_at_checked(n));
+        let (head, rest) = split.ok_or(self.truncated(field, len))?;
         self.rest = rest;
         self.offset = self.offset.saturating_add(len);
         Ok(head)
@@ -63,14 +50,15 @@ impl<'a> Reader<'a> {
 
     /// The next `N` bytes as an array.
     pub(crate) fn take_array<const N: usize>(&mut self, field: &'static str) -> Result<&'a [u8; N]> {
-        let truncated = Error::new(
-            ErrorKind::Truncated { field, needed: N as u64, available: self.rest.len() as u64 },
-            self.offset,
-        );
-        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(truncated)?;
+        let (head, rest) = self.rest.split_first_chunk().ok_or(self.truncated(field, N as u64))?;
         self.rest = rest;
         self.offset = self.offset.saturating_add(N as u64);
         Ok(head)
+    }
+
+    fn truncated(&self, field: &'static str, needed: u64) -> Error {
+        let available = self.rest.len() as u64;
+        Error::new(ErrorKind::Truncated { field, needed, available }, self.offset)
     }
 }
 

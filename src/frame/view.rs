@@ -13,7 +13,7 @@ use super::digest::{HashRaw, sha256};
 use super::route::RoutingKey;
 use super::tlv::{Tlv, TlvType, Tlvs, length_rule};
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::{Reader, fits};
+use crate::wire::Reader;
 
 /// Up to this many bytes from ctx through the payload (DIGEST_V1 left out) DIGEST_V1 is optional: with the two
 /// of the CRC that makes 4,095, the length up to which CRC-16/CCITT detects every 2-bit error.
@@ -70,7 +70,7 @@ impl<'a> Frame<'a> {
 
         // Compared in u64 before any conversion, so that 32-bit targets see the same error.
         let (payload_len, left) = (fields.config.payload_len.get(), reader.rest().len());
-        if fits(PAYLOAD_AND_CRC, reader.offset(), payload_len, left.saturating_sub(2)).is_err() {
+        if payload_len > left.saturating_sub(2) as u64 {
             return Err(Error::new(payload_truncated(payload_len, left), reader.offset()));
         }
         reader.take(PAYLOAD_AND_CRC, payload_len)?;

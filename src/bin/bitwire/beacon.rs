@@ -235,12 +235,11 @@ fn describe(name: &str, beacon: &Beacon<'_>, verified: bool) -> Vec<(&'static st
     let context: Option<Value> = frame.context_json().and_then(|json| serde_json::from_slice(json).ok());
     let calibration = beacon.calibration().map(|calibration| {
         let (t0, t1) = calibration.times();
-        let mu: Option<Vec<f64>> = calibration.mu().map(|mu| mu.map(f64::from).collect());
         json!({
             "W": calibration.w(), "t0": t0, "t1": t1,
             "sigma": sigma_name(calibration.sigma()),
             "trace": calibration.trace(),
-            "has_mu": mu.is_some(),
+            "has_mu": calibration.mu().is_some(),
             "Sigma": calibration.sigma_values().collect::<Vec<_>>(),
         })
     });
