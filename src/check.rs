@@ -3,6 +3,7 @@
 use crate::beacon::Beacon;
 use crate::error::Result;
 use crate::frame::{Frame, Kind};
+use crate::ledger::{Chunk, Index};
 
 impl Frame<'_> {
     /// Checks what [`Frame::parse`] leaves to others: that the context is canonical and agrees with the frame, and the
@@ -16,6 +17,8 @@ impl Frame<'_> {
         self.context()?;
         match self.kind() {
             Kind::BEACON => Beacon::from_frame(self).map(|_| ()),
+            Kind::LEDGER_CHUNK => Chunk::from_frame(self).map(|_| ()),
+            Kind::LEDGER_INDEX => Index::from_frame(self).map(|_| ()),
             _ => Ok(()),
         }
     }

@@ -296,6 +296,88 @@ kinds! {
     /// Two artefacts come from different contexts.
     ContextDiffers;
 
+    // -- ledger (spec/ledger.md)
+    /// A token does not fit the width it is to be packed in.
+    TokenWidth {
+        /// Its place in the tokens given, from 0.
+        index: u64,
+        /// The token.
+        token: u32,
+        /// The width.
+        bits: u8,
+    };
+    /// The first four bytes are not `BIP\x01`: no proof file, or another version of it.
+    ProofMagic {
+        /// The bytes found.
+        found: [u8; 4],
+    };
+    /// A proof of inclusion is for a chunk that a tree of its size does not have.
+    ProofChunk {
+        /// The chunk, from 0.
+        chunk_id: u64,
+        /// Chunks in the tree.
+        tree_size: u64,
+    };
+    /// A proof of consistency from a tree without chunks, or to a smaller tree.
+    ProofSizes {
+        /// Chunks in the old tree.
+        old_size: u64,
+        /// Chunks in the new tree.
+        new_size: u64,
+    };
+    /// A proof does not lead to the root given.
+    ProofRoot {
+        /// Which root.
+        place: &'static str,
+    };
+    /// Bits after the last token of a bit-packed payload are not 0.
+    SpareBits;
+    /// A list that has to increase strictly does not.
+    Order {
+        /// What is listed.
+        field: &'static str,
+    };
+    /// Something reaches past the end of what it belongs to.
+    PastEnd {
+        /// What does.
+        field: &'static str,
+        /// Where the other ends.
+        end: u64,
+        /// How far it reaches.
+        found: u64,
+    };
+    /// A name is not UTF-8.
+    Utf8 {
+        /// Which.
+        field: &'static str,
+    };
+    /// A position or a name is marked twice in a ledger.
+    Duplicate {
+        /// Which of the two.
+        field: &'static str,
+    };
+    /// Some frames of a ledger carry HMAC_V1 and some do not.
+    MixedHmac;
+    /// The token at a passkey's position is another one.
+    PasskeyToken {
+        /// The position.
+        position: u64,
+        /// The token expected there.
+        expected: u32,
+        /// The token that is there.
+        found: u32,
+    };
+    /// An index does not belong to the ledger it was found with, or lies about it.
+    ForeignIndex {
+        /// The first thing that does not agree.
+        field: &'static str,
+    };
+    /// Nothing is known under that position or name.
+    Unknown {
+        /// What was asked for.
+        field: &'static str,
+    };
+
     // -- writers and callers
     /// The caller's buffer is too small.
     BufferTooSmall {
@@ -448,6 +530,40 @@ impl fmt::Display for ErrorKind {
             Self::Results { expected } => write!(f, "RESULTS_V1: expected {expected}"),
             Self::FlagsResults { flag } => write!(f, "flag {flag} does not agree with RESULTS_V1"),
             Self::Context { reason } => write!(f, "context: {reason}"),
+            Self::TokenWidth { index, token, bits } => {
+                write!(f, "token {token} (number {index}) does not fit {bits} bits")
+            }
+            Self::ProofMagic { found: [b'B', b'I', b'P', version @ 0..=31] } => {
+                write!(f, "a proof file of version {version}; known is version 1")
+            }
+            Self::ProofMagic { .. } => write!(f, "not a proof file: the magic is not 42 49 50 01"),
+            Self::ProofChunk { chunk_id, tree_size } => {
+                write!(f, "the proof is for chunk {chunk_id} of {tree_size}; chunks count from 0")
+            }
+            Self::ProofSizes { old_size: 0, .. } => {
+                write!(f, "the proof is from a ledger without chunks, which every ledger begins with")
+            }
+            Self::ProofSizes { old_size, new_size } => {
+                write!(f, "the proof is from {old_size} chunks to {new_size}: a ledger does not shrink")
+            }
+            Self::ProofRoot { place } => {
+                write!(f, "the proof does not lead to {place}: another tree, another chunk, or altered bytes")
+            }
+            Self::SpareBits => write!(f, "the bits after the last token are not 0"),
+            Self::Order { field } => write!(f, "{field} is not over the one before"),
+            Self::PastEnd { field, end, found } => {
+                write!(f, "{field} reaches to {found}, past the end at {end}")
+            }
+            Self::Utf8 { field } => write!(f, "{field} is not UTF-8"),
+            Self::Duplicate { field } => write!(f, "{field} is marked twice"),
+            Self::MixedHmac => write!(f, "some chunks of the ledger are signed and some are not"),
+            Self::PasskeyToken { position, expected, found } => {
+                write!(f, "the token at position {position} is {found}, not {expected}")
+            }
+            Self::ForeignIndex { field } => {
+                write!(f, "the index is not this ledger's: {field} does not agree")
+            }
+            Self::Unknown { field } => write!(f, "there is no {field} of that kind"),
             Self::ContextDiffers => write!(f, "the artefacts come from different contexts"),
             Self::BufferTooSmall { needed, available } => {
                 write!(f, "buffer too small: {needed} needed, {available} given")

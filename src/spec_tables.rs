@@ -4,14 +4,17 @@ use std::vec::Vec;
 
 use crate::beacon::CalibRaw;
 use crate::frame::{ConfigRaw, Element, FlagsRaw, HashRaw, Kind, LengthRule, TlvType, length_rule};
+use crate::ledger::{AnchorRaw, ChunkRaw, IndexRaw, MarksRaw, PasskeyRaw, SpanRaw};
 
 const FRAME: &str = include_str!("../spec/frame.md");
 const BEACON: &str = include_str!("../spec/beacon.md");
+const LEDGER: &str = include_str!("../spec/ledger.md");
 
 /// The rows, cell by cell, of the table whose header has these cells, in the section with this heading.
 fn table<'a>(text: &'a str, heading: &str, header: &[&str]) -> Vec<Vec<&'a str>> {
     let cells = |line: &'a str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
-    let section = text.split("\n## ").find(|section| section.lines().next() == Some(heading));
+    let title = |section: &'a str| section.lines().next().map(|line| line.trim_start_matches(['#', ' ']));
+    let section = text.split("\n##").find(|section| title(section) == Some(heading));
     let mut lines = section.unwrap_or_else(|| panic!("no section {heading}")).lines();
     assert!(lines.any(|line| line.starts_with('|') && cells(line) == header), "no such table in {heading}");
     lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect()
@@ -20,18 +23,34 @@ fn table<'a>(text: &'a str, heading: &str, header: &[&str]) -> Vec<Vec<&'a str>>
 #[test]
 fn layouts() {
     type Field = (usize, usize, &'static str);
-    let layouts: [(&str, &str, &[Field]); 5] = [
+    let layouts: [(&str, &str, &[Field]); 8] = [
         (FRAME, "CONFIG_V1", ConfigRaw::FIELDS),
         (FRAME, "FLAGS_V1", FlagsRaw::FIELDS),
         (FRAME, "DIGEST_V1", HashRaw::FIELDS),
         (FRAME, "HMAC_V1", HashRaw::FIELDS),
         (BEACON, "CALIB_STATS_V1", CalibRaw::FIELDS),
+        (LEDGER, "LEDGER_CHUNK_V1", ChunkRaw::FIELDS),
+        (LEDGER, "LEDGER_MARKS_V1", MarksRaw::FIELDS),
+        (LEDGER, "LEDGER_INDEX_V1", IndexRaw::FIELDS),
     ];
     for (text, heading, fields) in layouts {
         let rows = table(text, heading, &["off", "size", "field"]);
         let rows: Vec<(usize, usize, &str)> =
             rows.iter().map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap(), row[2])).collect();
         assert_eq!(rows, fields, "{heading}");
+    }
+}
+
+#[test]
+fn index_entries() {
+    let columns = ["anchor", "off", "size", "", "passkey", "off", "size", "", "span", "off", "size"];
+    let rows = table(LEDGER, "LEDGER_INDEX_V1", &columns);
+    for (entry, fields) in [(0, AnchorRaw::FIELDS), (4, PasskeyRaw::FIELDS), (8, SpanRaw::FIELDS)] {
+        let rows = rows.iter().filter(|row| !row[entry].is_empty());
+        let rows: Vec<(usize, usize, &str)> = rows
+            .map(|row| (row[entry + 1].parse().unwrap(), row[entry + 2].parse().unwrap(), row[entry]))
+            .collect();
+        assert_eq!(rows, fields, "{}", columns[entry]);
     }
 }
 

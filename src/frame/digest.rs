@@ -21,6 +21,10 @@ impl HashRaw {
     pub(crate) const fn new(hash: [u8; 32]) -> Self {
         Self { version: Self::VERSION, hash }
     }
+
+    pub(crate) const fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
 }
 
 /// SHA-256 (FIPS 180-4) of the parts, one after the other.

@@ -13,6 +13,7 @@ mod config;
 mod context;
 mod crc;
 mod digest;
+mod header;
 #[cfg(feature = "alloc")]
 mod json;
 #[cfg(feature = "hmac")]
@@ -27,6 +28,7 @@ pub use config::{Config, Element, Flags, Kind};
 pub use context::Context;
 pub use context::ContextHash;
 pub use crc::{Crc16, crc16};
+pub use header::FrameHeader;
 #[cfg(feature = "hmac")]
 pub use mac::{AuthenticatedFrame, Key};
 pub use route::RoutingKey;
@@ -36,6 +38,7 @@ pub use view::{Frame, Frames};
 /// The first four bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"BIT\x01";
 
+pub(crate) use digest::sha256;
 #[cfg(any(test, feature = "alloc"))]
 pub(crate) use tlv::{LengthRule, length_rule};
 #[cfg(test)]
@@ -44,4 +47,4 @@ pub(crate) use {
     digest::HashRaw,
 };
 #[cfg(feature = "alloc")]
-pub(crate) use {digest::sha256, json::write_string, view::DIGEST_FREE_SIZE, view::payload_truncated};
+pub(crate) use {json::write_string, view::DIGEST_FREE_SIZE, view::payload_truncated};

@@ -10,6 +10,7 @@ use super::config::{Config, ConfigRaw, Flags, FlagsRaw, Kind};
 use super::context::ContextHash;
 use super::crc::crc16;
 use super::digest::{HashRaw, sha256};
+use super::header::FrameHeader;
 use super::route::RoutingKey;
 use super::tlv::{Tlv, TlvType, Tlvs, length_rule};
 use crate::error::{Error, ErrorKind, Result};
@@ -35,21 +36,21 @@ pub struct Frame<'a> {
 }
 
 /// Where the TLVs start.
-const TLVS_AT: u32 = 12;
+pub(super) const TLVS_AT: u32 = 12;
 
 /// Where the parts of the header start. 32 bits hold every place in a header: types strictly increase, so it has at
 /// most 255 TLVs of 65,538 bytes.
 #[derive(Clone, Copy, Debug, Default)]
-struct Places {
+pub(super) struct Places {
     /// FLAGS_V1's value, or where FLAGS_V1 would stand.
     flags: u32,
     /// Where DIGEST_V1 stands or would stand: the first TLV of F0 and above.
     envelope: u32,
     /// The values of DIGEST_V1, HMAC_V1 and PAD_V1; 0 where there is none.
-    digest: u32,
-    hmac: u32,
+    pub(super) digest: u32,
+    pub(super) hmac: u32,
     pad: u32,
-    payload: u32,
+    pub(super) payload: u32,
 }
 
 impl<'a> Frame<'a> {
@@ -117,6 +118,12 @@ impl<'a> Frame<'a> {
     /// The frame's 64-bit context hash: a hint for grouping, not an identity.
     pub fn ctx(&self) -> ContextHash {
         ContextHash(self.bytes.get(4..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default())
+    }
+
+    /// The header on its own, magic through END.
+    pub fn header(&self) -> FrameHeader<'a> {
+        let header = self.range(0, self.places.payload as usize);
+        FrameHeader::of_frame(header, self.context, self.config, self.places)
     }
 
     /// CONFIG_V1.
@@ -203,17 +210,9 @@ impl<'a> Frame<'a> {
 
     /// Checks that the frame is of `kind` and that its TLVs of 03 to 7F are among `allowed`.
     pub(crate) fn check_kind(&self, kind: Kind, allowed: &[u8]) -> Result<()> {
-        if self.kind() != kind {
-            let kind = ErrorKind::Kind { needed: kind.0, found: self.kind().0 };
-            return Err(Error::new(kind, self.config_place()));
-        }
-        for tlv in self.tlvs() {
-            if (0x03..=0x7F).contains(&tlv.tlv_type) && !allowed.contains(&tlv.tlv_type) {
-                let kind = ErrorKind::ForeignTlv { tlv: tlv.tlv_type, kind: kind.0 };
-                return Err(Error::new(kind, tlv.offset));
-            }
-        }
-        Ok(())
+        let header = self.header();
+        header.check_kind(kind)?;
+        header.check_tlvs(allowed)
     }
 
     /// Where CONFIG_V1's value starts: it is the first TLV.
@@ -235,8 +234,7 @@ impl<'a> Frame<'a> {
     /// Where HMAC_V1 stands or would stand.
     #[cfg(feature = "hmac")]
     pub(crate) fn hmac_place(&self) -> u64 {
-        let end = self.payload_offset().saturating_sub(3);
-        self.tlvs().find(|tlv| tlv.tlv_type >= TlvType::HMAC).map_or(end, |tlv| tlv.offset)
+        self.header().hmac_place()
     }
 
     /// What HMAC_V1 covers: ctx, every TLV but HMAC_V1 and END, the payload.
@@ -265,11 +263,7 @@ impl<'a> Frame<'a> {
     }
 
     fn hash_at(&self, at: u32) -> Option<&'a HashRaw> {
-        if at == 0 {
-            None
-        } else {
-            HashRaw::ref_from_prefix(self.bytes.get(at as usize..)?).ok().map(|(raw, _)| raw)
-        }
+        hash_at(self.bytes, at)
     }
 
     /// Versions 01 and zero padding.
@@ -329,6 +323,11 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// The hash whose value starts at `at`; 0 is nowhere.
+pub(super) fn hash_at(bytes: &[u8], at: u32) -> Option<&HashRaw> {
+    if at == 0 { None } else { HashRaw::ref_from_prefix(bytes.get(at as usize..)?).ok().map(|(raw, _)| raw) }
+}
+
 /// Reads one TLV and checks what does not depend on its value.
 fn next_tlv<'a>(reader: &mut Reader<'a>, after: Option<u8>) -> Result<Tlv<'a>> {
     let offset = reader.offset();
@@ -364,19 +363,19 @@ pub(crate) fn payload_truncated(payload_len: u64, left: usize) -> ErrorKind {
 }
 
 /// Where CONFIG_V1's value starts.
-const CONFIG_VALUE_AT: u64 = TLVS_AT as u64 + 3;
+pub(super) const CONFIG_VALUE_AT: u64 = TLVS_AT as u64 + 3;
 
 /// The envelope's TLVs, as the walk finds them.
-struct Fields<'a> {
-    config: &'a ConfigRaw,
+pub(super) struct Fields<'a> {
+    pub(super) config: &'a ConfigRaw,
     flags: Option<&'a FlagsRaw>,
-    context: Option<&'a [u8]>,
-    places: Places,
+    pub(super) context: Option<&'a [u8]>,
+    pub(super) places: Places,
 }
 
 impl<'a> Fields<'a> {
     /// Walks the TLVs through END.
-    fn read(reader: &mut Reader<'a>) -> Result<Self> {
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self> {
         let first = next_tlv(reader, None)?;
         // The length was checked with the type.
         let config = ConfigRaw::ref_from_bytes(first.value)

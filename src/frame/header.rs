@@ -1,0 +1,216 @@
+//! A frame's header on its own: what it claims, and where the next frame starts.
+#![deny(clippy::arithmetic_side_effects)]
+
+use super::MAGIC;
+use super::config::{Config, Kind};
+use super::context::ContextHash;
+use super::digest::HashRaw;
+use super::tlv::{Tlv, TlvType, Tlvs};
+use super::view::{CONFIG_VALUE_AT, Fields, Places, TLVS_AT, hash_at};
+use crate::error::{Error, ErrorKind, Result};
+use crate::wire::Reader;
+
+/// The bytes from magic through END. Structure and CONFIG_V1 are checked, nothing else is: neither CRC nor digest,
+/// which cover the payload. A walk over many frames reads headers and skips payloads; what a header
+/// says is a claim until its whole frame was parsed.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameHeader<'a> {
+    /// From magic through END.
+    bytes: &'a [u8],
+    context: Option<&'a [u8]>,
+    config: Config,
+    places: Places,
+}
+
+impl<'a> FrameHeader<'a> {
+    /// Reads the header at the start of `bytes`, which may end anywhere after it.
+    ///
+    /// # Errors
+    /// Those of steps 1 to 4 and 7 of spec/frame.md, "Order of checks"; [`ErrorKind::Truncated`] where `bytes` ends within the
+    /// header.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes, 0);
+        let found = *reader.take_array("magic")?;
+        if found != MAGIC {
+            return Err(Error::new(ErrorKind::Magic { found }, 0));
+        }
+        reader.take_array::<8>("ctx")?;
+        let fields = Fields::read(&mut reader)?;
+        let config = Config::from_raw(fields.config, CONFIG_VALUE_AT)?;
+        let bytes = bytes.get(..fields.places.payload as usize).unwrap_or_default();
+        Ok(Self { bytes, context: fields.context, config, places: fields.places })
+    }
+
+    /// The header of a checked frame.
+    pub(super) const fn of_frame(
+        bytes: &'a [u8],
+        context: Option<&'a [u8]>,
+        config: Config,
+        places: Places,
+    ) -> Self {
+        Self { bytes, context, config, places }
+    }
+
+    /// The header's length in bytes: where the payload starts.
+    pub const fn len(&self) -> u64 {
+        self.places.payload as u64
+    }
+
+    /// Never: a header has a magic.
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The length of the whole frame, through its CRC.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Size`] at the payload's start if it overflows 64 bits.
+    pub fn frame_len(&self) -> Result<u64> {
+        let len = self.len().checked_add(self.config.payload_len).and_then(|len| len.checked_add(2));
+        len.ok_or(Error::new(ErrorKind::Size { field: "the frame" }, self.len()))
+    }
+
+    /// The context hash it claims.
+    pub fn ctx(&self) -> ContextHash {
+        ContextHash(self.bytes.get(4..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default())
+    }
+
+    /// CONFIG_V1.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// CONTEXT_V1, whose hash was not compared.
+    pub const fn context_json(&self) -> Option<&'a [u8]> {
+        self.context
+    }
+
+    /// The digest that DIGEST_V1 claims.
+    pub fn claimed_digest(&self) -> Option<&'a [u8; 32]> {
+        hash_at(self.bytes, self.places.digest).map(HashRaw::hash)
+    }
+
+    /// Whether HMAC_V1 is there, under whatever key.
+    pub const fn has_hmac(&self) -> bool {
+        self.places.hmac != 0
+    }
+
+    /// The TLVs in order, END left out.
+    pub fn tlvs(&self) -> Tlvs<'a> {
+        Tlvs::new(self.bytes.get(TLVS_AT as usize..).unwrap_or_default(), u64::from(TLVS_AT))
+    }
+
+    /// The TLV of one type.
+    pub fn tlv(&self, tlv_type: u8) -> Option<Tlv<'a>> {
+        self.tlvs().find(|tlv| tlv.tlv_type == tlv_type)
+    }
+
+    /// Where the TLV of one type stands or would stand.
+    pub(crate) fn place_of(&self, tlv_type: u8) -> u64 {
+        let end = self.len().saturating_sub(3);
+        self.tlvs().find(|tlv| tlv.tlv_type >= tlv_type).map_or(end, |tlv| tlv.offset)
+    }
+
+    /// Where CONFIG_V1's value starts: it is the first TLV.
+    pub(crate) const fn config_place(&self) -> u64 {
+        CONFIG_VALUE_AT
+    }
+
+    /// Checks that the frame is of `kind`.
+    pub(super) fn check_kind(&self, kind: Kind) -> Result<()> {
+        let found = self.config.kind;
+        if found == kind {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Kind { needed: kind.0, found: found.0 }, self.config_place()))
+    }
+
+    /// Checks that the TLVs of 03 to 7F are among `allowed`.
+    pub(super) fn check_tlvs(&self, allowed: &[u8]) -> Result<()> {
+        for tlv in self.tlvs() {
+            if (0x03..=0x7F).contains(&tlv.tlv_type) && !allowed.contains(&tlv.tlv_type) {
+                let kind = ErrorKind::ForeignTlv { tlv: tlv.tlv_type, kind: self.config.kind.0 };
+                return Err(Error::new(kind, tlv.offset));
+            }
+        }
+        Ok(())
+    }
+
+    /// The one TLV of 03 to 7F that a frame of `kind` has to have.
+    pub(crate) fn only_tlv(&self, kind: Kind, tlv_type: u8) -> Result<Tlv<'a>> {
+        self.check_kind(kind)?;
+        let missing = Error::new(ErrorKind::TlvMissing { tlv: tlv_type }, self.place_of(tlv_type));
+        let tlv = self.tlv(tlv_type).ok_or(missing)?;
+        self.check_tlvs(&[tlv_type])?;
+        Ok(tlv)
+    }
+
+    /// Checks that both headers come from one context, byte by byte: the same CONTEXT_V1, or none in both, and the same ctx.
+    pub(crate) fn check_identical_context(&self, ctx: ContextHash, json: Option<&[u8]>) -> Result<()> {
+        if self.context == json && self.ctx() == ctx {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::ContextDiffers, MAGIC.len() as u64))
+        }
+    }
+
+    /// Where HMAC_V1 stands or would stand.
+    pub(crate) fn hmac_place(&self) -> u64 {
+        self.place_of(TlvType::HMAC)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate alloc;
+    use super::*;
+    use crate::frame::{Element, Frame, FrameBuilder};
+    use alloc::vec::Vec;
+
+    fn frame(payload: &[u8]) -> Vec<u8> {
+        let json = br#"{"dim":0,"model_id":"","pi_id":"","space_id":""}"#;
+        let config = Config::new(Kind::LEDGER_CHUNK, Element::U8, 1, 3, 0);
+        let builder = FrameBuilder::new(ContextHash::of(json), config, payload)
+            .context_json(json)
+            .and_then(|builder| builder.tlv(TlvType::LEDGER_CHUNK, &[0; 24]));
+        let builder = builder.unwrap();
+        let mut out = alloc::vec![0; builder.encoded_len().unwrap()];
+        builder.encode_into(&mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn says_what_the_whole_frame_says() {
+        let bytes = frame(&[1, 2, 3]);
+        let frame = Frame::parse_exact(&bytes).unwrap();
+        let header = FrameHeader::parse(&bytes).unwrap();
+        assert_eq!(header.len(), frame.payload_offset());
+        assert_eq!(header.frame_len().unwrap(), bytes.len() as u64);
+        assert_eq!((header.ctx(), header.config()), (frame.ctx(), frame.config()));
+        assert_eq!((header.claimed_digest(), header.context_json()), (frame.digest(), frame.context_json()));
+        assert!(header.tlvs().eq(frame.tlvs()));
+        assert!(!header.has_hmac());
+        // CONFIG 27, FLAGS 7, LEDGER_CHUNK 27, CONTEXT 51, DIGEST 36, from byte 12.
+        assert_eq!(header.hmac_place(), 12 + 27 + 7 + 27 + 51 + 36);
+        assert_eq!(header.place_of(TlvType::MIRROR), 12 + 27 + 7 + 27);
+    }
+
+    #[test]
+    fn needs_the_header_and_no_more() {
+        let bytes = frame(&[1, 2, 3]);
+        let len = FrameHeader::parse(&bytes).unwrap().len() as usize;
+        FrameHeader::parse(&bytes[..len]).unwrap();
+        for cut in 0..len {
+            let error = FrameHeader::parse(&bytes[..cut]).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Truncated { .. }), "{cut}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_64_bits_is_an_error() {
+        let mut bytes = frame(&[]);
+        bytes[15 + 16..15 + 24].fill(0xFF);
+        let header = FrameHeader::parse(&bytes).unwrap();
+        assert!(matches!(header.frame_len().unwrap_err().kind(), ErrorKind::Size { .. }));
+    }
+}
