@@ -296,6 +296,32 @@ kinds! {
     /// Two artefacts come from different contexts.
     ContextDiffers;
 
+    // -- ledger (spec/ledger.md)
+    /// The first four bytes are not `BIP\x01`: no proof file, or another version of it.
+    ProofMagic {
+        /// The bytes found.
+        found: [u8; 4],
+    };
+    /// A proof of inclusion is for a chunk that a tree of its size does not have.
+    ProofChunk {
+        /// The chunk, from 0.
+        chunk_id: u64,
+        /// Chunks in the tree.
+        tree_size: u64,
+    };
+    /// A proof of consistency from a tree without chunks, or to a smaller tree.
+    ProofSizes {
+        /// Chunks in the old tree.
+        old_size: u64,
+        /// Chunks in the new tree.
+        new_size: u64,
+    };
+    /// A proof does not lead to the root given.
+    ProofRoot {
+        /// Which root.
+        place: &'static str,
+    };
+
     // -- writers and callers
     /// The caller's buffer is too small.
     BufferTooSmall {
@@ -449,6 +475,22 @@ impl fmt::Display for ErrorKind {
             Self::FlagsResults { flag } => write!(f, "flag {flag} does not agree with RESULTS_V1"),
             Self::Context { reason } => write!(f, "context: {reason}"),
             Self::ContextDiffers => write!(f, "the artefacts come from different contexts"),
+            Self::ProofMagic { found: [b'B', b'I', b'P', version @ 0..=31] } => {
+                write!(f, "a proof file of version {version}; known is version 1")
+            }
+            Self::ProofMagic { .. } => write!(f, "not a proof file: the magic is not 42 49 50 01"),
+            Self::ProofChunk { chunk_id, tree_size } => {
+                write!(f, "the proof is for chunk {chunk_id} of {tree_size}; chunks count from 0")
+            }
+            Self::ProofSizes { old_size: 0, .. } => {
+                write!(f, "the proof is from a ledger without chunks, which every ledger begins with")
+            }
+            Self::ProofSizes { old_size, new_size } => {
+                write!(f, "the proof is from {old_size} chunks to {new_size}: a ledger does not shrink")
+            }
+            Self::ProofRoot { place } => {
+                write!(f, "the proof does not lead to {place}: another tree, another chunk, or altered bytes")
+            }
             Self::BufferTooSmall { needed, available } => {
                 write!(f, "buffer too small: {needed} needed, {available} given")
             }
