@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use crate::beacon::CalibRaw;
 use crate::frame::{ConfigRaw, Element, FlagsRaw, HashRaw, Kind, LengthRule, TlvType, length_rule};
-use crate::ledger::{AnchorRaw, ChunkRaw, IndexRaw, MarksRaw, PasskeyRaw, SpanRaw};
+use crate::ledger::{AnchorRaw, ChunkRaw, IndexRaw, MarksRaw, PasskeyRaw, ProofRaw, SpanRaw};
 
 const FRAME: &str = include_str!("../spec/frame.md");
 const BEACON: &str = include_str!("../spec/beacon.md");
@@ -23,7 +23,7 @@ fn table<'a>(text: &'a str, heading: &str, header: &[&str]) -> Vec<Vec<&'a str>>
 #[test]
 fn layouts() {
     type Field = (usize, usize, &'static str);
-    let layouts: [(&str, &str, &[Field]); 8] = [
+    let layouts: [(&str, &str, &[Field]); 9] = [
         (FRAME, "CONFIG_V1", ConfigRaw::FIELDS),
         (FRAME, "FLAGS_V1", FlagsRaw::FIELDS),
         (FRAME, "DIGEST_V1", HashRaw::FIELDS),
@@ -32,6 +32,7 @@ fn layouts() {
         (LEDGER, "LEDGER_CHUNK_V1", ChunkRaw::FIELDS),
         (LEDGER, "LEDGER_MARKS_V1", MarksRaw::FIELDS),
         (LEDGER, "LEDGER_INDEX_V1", IndexRaw::FIELDS),
+        (LEDGER, "Proof file", ProofRaw::FIELDS),
     ];
     for (text, heading, fields) in layouts {
         let rows = table(text, heading, &["off", "size", "field"]);

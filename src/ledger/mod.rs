@@ -28,4 +28,5 @@ pub use merkle::{Claim, Digest, Proof, Tree, root};
 #[cfg(test)]
 pub(crate) use {
     chunk::ChunkRaw, index::AnchorRaw, index::IndexRaw, index::PasskeyRaw, index::SpanRaw, marks::MarksRaw,
+    merkle::ProofRaw,
 };
