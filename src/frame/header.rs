@@ -29,16 +29,18 @@ impl<'a> FrameHeader<'a> {
     /// Those of steps 1 to 4 and 7 of spec/frame.md, "Order of checks"; [`ErrorKind::Truncated`] where `bytes` ends within the
     /// header.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let mut reader = Reader::new(bytes, 0);
-        let found = *reader.take_array("magic")?;
-        if found != MAGIC {
-            return Err(Error::new(ErrorKind::Magic { found }, 0));
-        }
-        reader.take_array::<8>("ctx")?;
-        let fields = Fields::read(&mut reader)?;
+        let fields = Fields::read_from(&mut Reader::new(bytes, 0))?;
         let config = Config::from_raw(fields.config, CONFIG_VALUE_AT)?;
         let bytes = bytes.get(..fields.places.payload as usize).unwrap_or_default();
         Ok(Self { bytes, context: fields.context, config, places: fields.places })
+    }
+
+    /// The lengths of the header at the start of `bytes` and of the payload it announces. Steps 1 to 4 are
+    /// checked, and so is nothing of CONFIG_V1.
+    #[cfg(feature = "std")]
+    pub(crate) fn measure(bytes: &'a [u8]) -> Result<(u64, u64)> {
+        let fields = Fields::read_from(&mut Reader::new(bytes, 0))?;
+        Ok((u64::from(fields.places.payload), fields.config.payload_len.get()))
     }
 
     /// The header of a checked frame.

@@ -62,12 +62,7 @@ impl<'a> Frame<'a> {
     /// The first breach in the order of spec/frame.md, with the offset of the offending field.
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
         let mut reader = Reader::new(bytes, 0);
-        let found = *reader.take_array("magic")?;
-        if found != MAGIC {
-            return Err(Error::new(ErrorKind::Magic { found }, 0));
-        }
-        reader.take_array::<8>("ctx")?;
-        let fields = Fields::read(&mut reader)?;
+        let fields = Fields::read_from(&mut reader)?;
 
         // Compared in u64 before any conversion, so that 32-bit targets see the same error.
         let (payload_len, left) = (fields.config.payload_len.get(), reader.rest().len());
@@ -374,8 +369,18 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Reads a whole header: steps 1 to 4.
+    pub(super) fn read_from(reader: &mut Reader<'a>) -> Result<Self> {
+        let found = *reader.take_array("magic")?;
+        if found != MAGIC {
+            return Err(Error::new(ErrorKind::Magic { found }, 0));
+        }
+        reader.take_array::<8>("ctx")?;
+        Self::read(reader)
+    }
+
     /// Walks the TLVs through END.
-    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self> {
         let first = next_tlv(reader, None)?;
         // The length was checked with the type.
         let config = ConfigRaw::ref_from_bytes(first.value)

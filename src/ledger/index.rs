@@ -408,6 +408,18 @@ impl IndexRaw {
 }
 
 impl AnchorRaw {
+    #[cfg(feature = "alloc")]
+    pub(super) const fn new(anchor: &Anchor) -> Self {
+        Self {
+            chunk_id: little_endian::U64::new(anchor.chunk_id),
+            start: little_endian::U64::new(anchor.start),
+            offset: little_endian::U64::new(anchor.offset),
+            length: little_endian::U32::new(anchor.len),
+            reserved: little_endian::U32::ZERO,
+            sha256_prefix: anchor.digest_prefix,
+        }
+    }
+
     pub(super) fn get(&self) -> Anchor {
         Anchor {
             chunk_id: self.chunk_id.get(),

@@ -69,20 +69,32 @@ impl IndexBuilder {
         let overflow = Error::caller(ErrorKind::Size { field: "the ledger" });
         let ledger_len = self.ledger_len.checked_add(frame_len).ok_or(overflow)?;
         if id.checked_rem(u64::from(self.anchor_stride)) == Some(0) {
-            self.anchors.push(AnchorRaw {
-                chunk_id: little_endian::U64::new(id),
-                start: little_endian::U64::new(chunk.start()),
-                offset: little_endian::U64::new(self.ledger_len),
-                length: little_endian::U32::new(chunk.len()),
-                reserved: little_endian::U32::ZERO,
-                sha256_prefix: digest.first_chunk().copied().unwrap_or_default(),
-            });
+            self.anchors.push(AnchorRaw::new(&Anchor {
+                chunk_id: id,
+                start: chunk.start(),
+                offset: self.ledger_len,
+                len: chunk.len(),
+                digest_prefix: digest.first_chunk().copied().unwrap_or_default(),
+            }));
         }
         self.tree.push(digest);
         self.ledger_len = ledger_len;
         self.total_tokens = chunk.end();
         self.chunk_tokens = self.chunk_tokens.max(chunk.len());
         Ok(())
+    }
+
+    /// The same chunks with other anchors, and without marks.
+    #[cfg(feature = "std")]
+    pub(super) fn with_anchors(
+        &self,
+        anchor_stride: u32,
+        anchors: impl Iterator<Item = Anchor>,
+    ) -> Result<Self> {
+        let anchors = anchors.map(|anchor| AnchorRaw::new(&anchor)).collect();
+        let (tree, new) = (self.tree.clone(), Self::new(anchor_stride)?);
+        let Self { total_tokens, ledger_len, chunk_tokens, .. } = *self;
+        Ok(Self { tree, total_tokens, ledger_len, chunk_tokens, anchors, ..new })
     }
 
     /// Takes a marked position.
@@ -191,11 +203,24 @@ impl IndexBuilder {
         self.spans.get_key_value(name).map(|(name, &(start, len))| Span { name, start, len })
     }
 
-    /// Holds an index, which says it covers as many bytes, to what the chunks say.
+    /// Holds an index to what the chunks say.
     ///
     /// # Errors
     /// [`ErrorKind::ForeignIndex`] for the first thing that differs.
     pub fn check(&self, index: &Index<'_>) -> Result<()> {
+        self.check_chunks(index)?;
+        for (field, agrees) in
+            [("a passkey", index.passkeys().eq(self.passkeys())), ("a span", index.spans().eq(self.spans()))]
+        {
+            if !agrees {
+                return Err(Error::caller(ErrorKind::ForeignIndex { field }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same without the marks.
+    pub(super) fn check_chunks(&self, index: &Index<'_>) -> Result<()> {
         let totals = [
             ("ledger_len", index.ledger_len() == self.ledger_len),
             ("chunk_count", index.chunk_count() == self.chunk_count()),
@@ -204,8 +229,6 @@ impl IndexBuilder {
             ("anchor_stride", index.anchor_stride() == self.anchor_stride),
             ("an anchor", index.anchors().eq(self.anchors.iter().map(AnchorRaw::get))),
             ("the root", *index.root() == self.root()),
-            ("a passkey", index.passkeys().eq(self.passkeys())),
-            ("a span", index.spans().eq(self.spans())),
         ];
         match totals.iter().find(|(_, agrees)| !agrees) {
             Some(&(field, _)) => Err(Error::caller(ErrorKind::ForeignIndex { field })),

@@ -1,0 +1,5 @@
+//! What a ledger is after a power cut, a full disk or a failing one.
+#![cfg(feature = "std")]
+
+mod disk;
+mod disk_itself;
