@@ -23,6 +23,7 @@ use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a disk writes whole or not at all, but for the one piece that is cut.
@@ -185,7 +186,6 @@ struct State {
 
 struct Shared {
     state: State,
-    handles: u64,
     log: Vec<Operation>,
     plan: Vec<(usize, Fault)>,
     stopped: bool,
@@ -220,7 +220,6 @@ impl SimDisk {
     fn from_state(state: State) -> Self {
         Self(Arc::new(Mutex::new(Shared {
             state,
-            handles: 0,
             log: Vec::new(),
             plan: Vec::new(),
             stopped: false,
@@ -743,7 +742,7 @@ impl Storage for SimDisk {
         let name = if access == Access::Read { "open" } else { "open to write" };
         shared.look(name, part, 0, 0)?;
         let inode = shared.state.names[part as usize];
-        Ok(inode.map(|inode| self.file(&mut shared, part, inode, access)))
+        Ok(inode.map(|inode| self.file(part, inode, access)))
     }
 
     fn create(&self, part: Part) -> io::Result<SimFile> {
@@ -758,7 +757,7 @@ impl Storage for SimDisk {
             state.rename(NameChange::Set(part, Some(inode)));
             Ok(inode)
         })?;
-        Ok(self.file(&mut shared, part, inode, Access::ReadWrite))
+        Ok(self.file(part, inode, Access::ReadWrite))
     }
 
     fn remove(&self, part: Part) -> io::Result<()> {
@@ -798,9 +797,11 @@ impl Storage for SimDisk {
 }
 
 impl SimDisk {
-    fn file(&self, shared: &mut Shared, part: Part, inode: usize, access: Access) -> SimFile {
-        shared.handles += 1;
-        SimFile { disk: self.clone(), part, inode, handle: shared.handles, access }
+    fn file(&self, part: Part, inode: usize, access: Access) -> SimFile {
+        // One count for all disks: a disk's copy keeps its locks, and none of its handles.
+        static HANDLES: AtomicU64 = AtomicU64::new(0);
+        let handle = HANDLES.fetch_add(1, Ordering::Relaxed);
+        SimFile { disk: self.clone(), part, inode, handle, access }
     }
 }
 

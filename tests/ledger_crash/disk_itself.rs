@@ -110,15 +110,15 @@ fn drawn_images_reach_all_of_the_exhaustive_ones_without_holes() {
 
 #[test]
 fn two_writes_may_come_in_either_order() {
-    let disk = SimDisk::holding(&[(Part::Ledger, b"..")]);
+    let disk = SimDisk::holding(&[(Part::Ledger, b"...")]);
     let mut file = open(&disk, Part::Ledger);
     file.write_all_at(b"11", 0).unwrap();
-    file.write_all_at(b"22", 0).unwrap();
-    let images = drawn(&disk, Model::Journalled, 500);
-    for possible in ["..", "11", "22"] {
+    file.write_all_at(b"22", 1).unwrap();
+    let images = drawn(&disk, Model::Journalled, 1000);
+    // None, one, the other, cut, both in order and both in the other.
+    for possible in ["...", "11.", ".22", "1..", ".2.", "12.", "122", "112"] {
         assert!(images.contains(&Some(possible.into())), "{possible}");
     }
-    assert!(images.contains(&Some("1.".into())) && images.contains(&Some("21".into())));
 }
 
 #[test]
@@ -183,6 +183,12 @@ fn a_rename_is_atomic_and_its_content_is_what_was_synced() {
                 );
                 assert!(images.contains(&[None, Some(b"new i".to_vec()), None]));
                 assert!(images.contains(&[None, old.clone(), None]));
+                let both = |[_, index, new]: &&[Option<Vec<u8>>; 3]| new.is_some() && *index != old;
+                assert!(
+                    images.iter().filter(both).all(|[_, index, new]| index == new),
+                    "one file, two names"
+                );
+                assert_eq!(images.iter().any(|image| both(&image)), model == Model::Adversarial);
             }
         }
     }
@@ -347,6 +353,7 @@ fn a_full_disk_takes_what_fits() {
     disk.remove(Part::Index).unwrap();
     file.write_all_at(&[4; 100], 0).unwrap();
     assert_eq!(disk.content(Part::Ledger).unwrap(), [4; 100]);
+    disk.set_capacity(u64::MAX);
     assert_eq!(file.write_all_at(b"x", 1 << 62).unwrap_err().kind(), ErrorKind::FileTooLarge);
     assert_eq!(file.set_len(1 << 62).unwrap_err().kind(), ErrorKind::FileTooLarge);
 }
@@ -481,9 +488,13 @@ proptest! {
         }
         prop_assert_eq!(disk.content(Part::Ledger).unwrap(), live.as_slice());
         let mut rng = Rng::new(seed);
-        for image in disk.crash_images(&mut rng, Model::Journalled, 50) {
-            let content = image.content(Part::Ledger).unwrap();
+        for number in 0..60 {
+            let model = if number < 50 { Model::Journalled } else { Model::Adversarial };
+            let content = disk.crash_image(&mut rng, model).content(Part::Ledger).unwrap();
             prop_assert!((*lengths.first().unwrap()..=*lengths.last().unwrap()).contains(&content.len()));
+            if model == Model::Adversarial {
+                continue;
+            }
             for (at, byte) in content.iter().enumerate() {
                 prop_assert!(possible[at][usize::from(*byte)], "byte {at} is {byte}");
             }
