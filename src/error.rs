@@ -296,6 +296,17 @@ kinds! {
     /// Two artefacts come from different contexts.
     ContextDiffers;
 
+    // -- ledger (spec/ledger.md)
+    /// A token does not fit the width it is to be packed in.
+    TokenWidth {
+        /// Its place in the tokens given, from 0.
+        index: u64,
+        /// The token.
+        token: u32,
+        /// The width.
+        bits: u8,
+    };
+
     // -- writers and callers
     /// The caller's buffer is too small.
     BufferTooSmall {
@@ -449,6 +460,9 @@ impl fmt::Display for ErrorKind {
             Self::FlagsResults { flag } => write!(f, "flag {flag} does not agree with RESULTS_V1"),
             Self::Context { reason } => write!(f, "context: {reason}"),
             Self::ContextDiffers => write!(f, "the artefacts come from different contexts"),
+            Self::TokenWidth { index, token, bits } => {
+                write!(f, "token {token} (number {index}) does not fit {bits} bits")
+            }
             Self::BufferTooSmall { needed, available } => {
                 write!(f, "buffer too small: {needed} needed, {available} given")
             }

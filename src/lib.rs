@@ -79,6 +79,7 @@ pub mod fuzzing;
 pub mod inspect;
 #[cfg(feature = "std")]
 pub mod io;
+pub mod ledger;
 #[cfg(test)]
 mod spec_tables;
 mod wire;

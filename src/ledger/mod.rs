@@ -1,0 +1,3 @@
+//! The token ledger.
+
+pub mod pack;
