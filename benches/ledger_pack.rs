@@ -59,15 +59,15 @@ fn operations() -> Vec<Operation> {
     let bytes = packed.clone();
     let run = move || {
         let bytes = black_box(bytes.as_slice());
-        let sum = |sum: u32, &place: &u32| {
-            sum.wrapping_add(token_at(bytes, 15, place.into()).unwrap_or_default())
-        };
+        let sum =
+            |sum: u32, &place: &u32| sum.wrapping_add(token_at(bytes, 15, place.into()).unwrap_or_default());
         black_box(places.iter().fold(0, sum));
     };
     all.push(("token_at 15".into(), TOKENS, Box::new(run)));
     let run = move || {
         let bytes = black_box(packed.as_slice());
-        let next = |token: u32, i| token_at(bytes, 15, u64::from(token ^ i) % TOKENS as u64).unwrap_or_default();
+        let next =
+            |token: u32, i| token_at(bytes, 15, u64::from(token ^ i) % TOKENS as u64).unwrap_or_default();
         black_box((0..TOKENS as u32).fold(0, next));
     };
     all.push(("token_at 15, dependent".into(), TOKENS, Box::new(run)));
