@@ -9,7 +9,9 @@
 //! - `Wide`, 26 to 31 bits: lanes of 64 bits, one vector for the even tokens and one for the odd ones.
 //!
 //! Both read a window of 64 bytes, of which 2 * `bits` count. Near the end of the input the window is a copy, filled
-//! up with zeros. Nothing here panics, and `bits` outside 1 to 32 or lengths that do not agree do no harm: what is
+//! up with zeros. Packing does the same backwards where a shuffle reaches across 64 bytes (AVX-512).
+//!
+//! Nothing here panics, and `bits` outside 1 to 32 or lengths that do not agree do no harm: what is
 //! processed is the smaller, and the result says how much that was.
 
 /// Tokens that end at a byte, whatever their width.
@@ -89,7 +91,8 @@ fn unpack_by(
     let Some((head, rest)) = out.get_mut(..count).map(|out| out.split_at_mut(head.min(count))) else {
         return 0;
     };
-    for (i, out) in (first..).zip(head) {
+    // The range comes second, and is not asked for a number beyond the last: `first` may be the largest there is.
+    for (out, i) in head.iter_mut().zip(first..) {
         *out = get(packed, bits, i).unwrap_or(0);
     }
     // Every token of `rest` is in `packed`, so the product is below its length; empty has none.
@@ -279,13 +282,107 @@ mod simd {
         dispatch!(level, _simd => narrow_loop(tokens, out))
     }
 
-    /// The portable code: BMI2's shifts, which come with AVX2, are what it gains.
+    /// One dispatch for each kernel: without optimisation, all of them in one function need megabytes of stack.
     pub(super) fn pack(level: Level, tokens: &[u32], bits: u8, out: &mut [u8]) {
+        #[cfg(target_endian = "little")]
+        if let Some(table) = encode::table(bits)
+            && dispatch!(level, simd => shuffles_all(simd))
+        {
+            return encode::pack(level, tokens, bits, table, out);
+        }
+        pack_scalar(level, tokens, bits, out);
+    }
+
+    /// The portable code: BMI2's shifts, which come with AVX2, are what it gains.
+    fn pack_scalar(level: Level, tokens: &[u32], bits: u8, out: &mut [u8]) {
         dispatch!(level, _simd => pack_groups(tokens, bits, out))
+    }
+
+    /// Whether a shuffle takes bytes from all of 64, in one instruction. Known at compile time.
+    #[cfg(target_endian = "little")]
+    #[inline(always)]
+    fn shuffles_all<S: fearless_simd::Simd>(simd: S) -> bool {
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        return simd.level().as_avx512().is_some();
+        #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+        return {
+            let _ = simd;
+            false
+        };
     }
 
     #[cfg(target_endian = "little")]
     pub(super) use decode::unpack;
+
+    /// 16 tokens at once. Those of a pair are joined in a lane of 64 bits and shifted to where in a byte they start;
+    /// two shuffles, for the even and the odd lanes, then bring every byte to its place. A byte that two lanes share
+    /// is the one's or the other's bits.
+    #[cfg(target_endian = "little")]
+    mod encode {
+        use super::*;
+        use fearless_simd::{Simd, prelude::*, u8x64, u32x16, u64x8};
+
+        const STEP: usize = 16;
+        const WINDOW: usize = 64;
+        /// From here on a byte has no more than two lanes,
+        const LEAST: usize = 4;
+        /// and up to here byte 7 of a lane is 0 after shifts by up to 6.
+        const MOST: usize = 25;
+
+        /// For each byte of the result, where it comes from: the even lanes, the odd lanes. 7 is a byte that is 0.
+        type Table = [[u8; WINDOW]; 2];
+
+        #[allow(clippy::indexing_slicing, reason = "at compile time")]
+        static TABLES: [Table; MOST - LEAST + 1] = {
+            let (mut all, mut width) = ([[[7; WINDOW]; 2]; MOST - LEAST + 1], LEAST);
+            while width <= MOST {
+                let mut lane = 0;
+                while lane < STEP / 2 {
+                    let (start, end) = (2 * width * lane / 8, (2 * width * (lane + 1)).div_ceil(8));
+                    let mut byte = start;
+                    while byte < end {
+                        all[width - LEAST][lane % 2][byte] = (8 * lane + byte - start) as u8;
+                        byte += 1;
+                    }
+                    lane += 1;
+                }
+                width += 1;
+            }
+            all
+        };
+
+        /// `None` for other widths than 4 to 25.
+        pub(super) fn table(bits: u8) -> Option<&'static Table> {
+            TABLES.get(usize::from(bits).checked_sub(LEAST)?)
+        }
+
+        pub(super) fn pack(level: Level, tokens: &[u32], bits: u8, table: &Table, out: &mut [u8]) {
+            dispatch!(level, simd => drive(simd, tokens, bits, table, out));
+        }
+
+        #[inline(always)]
+        fn drive<S: Simd>(simd: S, tokens: &[u32], bits: u8, [even, odd]: &Table, out: &mut [u8]) {
+            let width = u32::from(bits);
+            let mask = u32x16::splat(simd, mask(bits).unwrap_or(0));
+            let low = u64x8::splat(simd, u64::from(u32::MAX));
+            let up = u64x8::from_fn(simd, |lane| 2 * u64::from(bits) * lane as u64 % 8);
+            let (even, odd) = (u8x64::load_array_ref(simd, even), u8x64::load_array_ref(simd, odd));
+
+            let (mut rest, mut done) = (&mut *out, 0);
+            for tokens in tokens.as_chunks::<STEP>().0 {
+                let Some(to) = rest.first_chunk_mut() else { break };
+                let pairs: u64x8<S> = (u32x16::load_array_ref(simd, tokens) & mask).bitcast();
+                let joined = (pairs & low) | ((pairs >> 32) << width);
+                let bytes: u8x64<S> = (joined << up).bitcast();
+                // What is beyond 2 * bits bytes is 0, and the next step's to write.
+                (bytes.swizzle_dyn(even) | bytes.swizzle_dyn(odd)).store_array(to);
+                rest = rest.get_mut(2 * usize::from(bits)..).unwrap_or_default();
+                done += STEP;
+            }
+            let rest = out.get_mut(packed_len(done, bits)..).unwrap_or_default();
+            pack_groups(tokens.get(done..).unwrap_or_default(), bits, rest);
+        }
+    }
 
     #[cfg(target_endian = "little")]
     mod decode {
@@ -350,18 +447,6 @@ mod simd {
                 (true, false) => Offers::Shuffle,
                 _ => Offers::Nothing,
             }
-        }
-
-        /// Whether a shuffle takes bytes from all of 64, in one instruction. Known at compile time.
-        #[inline(always)]
-        fn shuffles_all<S: Simd>(simd: S) -> bool {
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            return simd.level().as_avx512().is_some();
-            #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
-            return {
-                let _ = simd;
-                false
-            };
         }
 
         /// A way to decode the 16 tokens at the start of a window.
@@ -618,7 +703,7 @@ mod tests {
     #[test]
     fn worked_by_hand() {
         // sum(t << (15 * i) for i, t in enumerate([1, 32767, 0, 19999, 12345])).to_bytes(10, "little")
-        let bytes = [0x01, 0x80, 0xFF, 0x3F, 0x00, 0xE0, 0xC3, 0x09, 0x39, 0x30];
+        let bytes = [0x01, 0x80, 0xFF, 0x3F, 0x00, 0xE0, 0xC3, 0x99, 0x03, 0x03];
         let all = [1, 32767, 0, 19999, 12345];
         let mut out = [0xEE; 10];
         assert_eq!(pack(&all, 15, &mut out), 10);
