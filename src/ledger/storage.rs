@@ -373,7 +373,7 @@ mod tests {
         file.write_all_at(b"tokens", 0).unwrap();
         file.write_all_at(b"!", 8).unwrap();
         file.sync().unwrap();
-        assert_eq!(StorageFile::len(&file).unwrap(), 9);
+        assert_eq!(Source::len(&file).unwrap(), 9);
         assert_eq!(fs::read(folder.path().join("a.ledger")).unwrap(), b"tokens\0\0!");
         StorageFile::set_len(&mut file, 3).unwrap();
         let reader = storage.open(Part::Ledger, Access::Read).unwrap().unwrap();
@@ -381,7 +381,7 @@ mod tests {
         reader.read_exact_at(&mut buf, 1).unwrap();
         assert_eq!(&buf, b"ok");
         assert_eq!(kind(reader.read_exact_at(&mut buf, 2)), ErrorKind::UnexpectedEof);
-        assert_eq!(StorageFile::read_at(&reader, &mut buf, 3).unwrap(), 0);
+        assert_eq!(Source::read_at(&reader, &mut buf, 3).unwrap(), 0);
 
         storage.create(Part::NewIndex).unwrap().write_all_at(b"one", 0).unwrap();
         storage.publish_index().unwrap();
@@ -390,7 +390,7 @@ mod tests {
         storage.publish_index().unwrap();
         storage.sync_folder().unwrap();
         assert_eq!(fs::read(folder.path().join("a.ledger.idx")).unwrap(), b"other");
-        assert_eq!(StorageFile::len(&old).unwrap(), 3, "whoever reads the old index can finish");
+        assert_eq!(Source::len(&old).unwrap(), 3, "whoever reads the old index can finish");
         assert_eq!(kind(storage.publish_index()), ErrorKind::NotFound);
         storage.create(Part::NewIndex).unwrap();
         assert!(folder.path().join("a.ledger.idx.new").exists());
@@ -465,7 +465,7 @@ mod tests {
         assert!(!other.exists());
         fs::write(&other, b"ledger").unwrap();
         let file = storage.open(Part::Ledger, Access::ReadWrite).unwrap().unwrap();
-        assert_eq!(StorageFile::len(&file).unwrap(), 6);
+        assert_eq!(Source::len(&file).unwrap(), 6);
         // The index's link is replaced, what it points to left alone.
         storage.remove(Part::NewIndex).unwrap();
         symlink(&other, storage.path(Part::Index)).unwrap();
@@ -551,7 +551,7 @@ mod tests {
         }
     }
 
-    impl StorageFile for Slow {
+    impl Source for Slow {
         fn len(&self) -> io::Result<u64> {
             Ok(self.bytes.len() as u64)
         }
@@ -562,7 +562,9 @@ mod tests {
             buf[..count].copy_from_slice(&rest[..count]);
             Ok(count)
         }
+    }
 
+    impl StorageFile for Slow {
         fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
             let (count, at) = (self.step(bytes.len())?, offset as usize);
             self.bytes.resize(self.bytes.len().max(at + count), 0);

@@ -367,21 +367,23 @@ impl<S: Storage> LedgerWriter<S> {
     pub fn extend_from_slice(&mut self, mut tokens: &[u32]) -> Result<()> {
         self.check_not_poisoned()?;
         let chunk = usize::try_from(self.options.chunk_tokens).unwrap_or(usize::MAX);
-        // Whole chunks are taken from where they are.
-        while self.tokens.is_empty()
-            && let Some((head, rest)) = tokens.split_at_checked(chunk)
-        {
-            self.write_chunk(head)?;
-            tokens = rest;
-        }
         while !tokens.is_empty() {
+            if self.tokens.len() >= chunk {
+                self.flush_tokens()?;
+            }
+            // Whole chunks are taken from where they are, but for the last one: marks that are made later need a chunk.
+            if self.tokens.is_empty()
+                && let Some((head, rest)) = tokens.split_at_checked(chunk)
+                && !rest.is_empty()
+            {
+                self.write_chunk(head)?;
+                tokens = rest;
+                continue;
+            }
             let room = chunk.saturating_sub(self.tokens.len());
             let (head, rest) = tokens.split_at_checked(room).unwrap_or((tokens, &[]));
             self.tokens.extend_from_slice(head);
             tokens = rest;
-            if self.tokens.len() >= chunk {
-                self.flush_tokens()?;
-            }
         }
         Ok(())
     }
@@ -394,10 +396,10 @@ impl<S: Storage> LedgerWriter<S> {
         self.check_not_poisoned()?;
         let chunk = usize::try_from(self.options.chunk_tokens).unwrap_or(usize::MAX);
         for token in tokens {
-            self.tokens.push(token);
             if self.tokens.len() >= chunk {
                 self.flush_tokens()?;
             }
+            self.tokens.push(token);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The simulated disk itself: does it show what it claims to, and no more?
 
 use super::disk::{Errno, Fault, Model, PARTS, Rng, SECTOR, SimDisk, is_stopped};
+use bitwire::ledger::Source;
 use bitwire::ledger::storage::{Access, Part, Storage, StorageFile};
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashSet};
