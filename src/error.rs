@@ -296,6 +296,23 @@ kinds! {
     /// Two artefacts come from different contexts.
     ContextDiffers;
 
+    // -- ledger (spec/ledger.md)
+    /// Text that is not the JSON of a TinyMind ledger.
+    TinyMindJson {
+        /// What is wrong.
+        reason: &'static str,
+    };
+    /// A token of a TinyMind ledger that a ledger here cannot hold.
+    TinyMindToken {
+        /// Which token of its chunk, from 0.
+        index: u64,
+    };
+    /// A hash of a TinyMind ledger that does not match.
+    TinyMindHash {
+        /// Where the hash stands.
+        place: &'static str,
+    };
+
     // -- writers and callers
     /// The caller's buffer is too small.
     BufferTooSmall {
@@ -449,6 +466,11 @@ impl fmt::Display for ErrorKind {
             Self::FlagsResults { flag } => write!(f, "flag {flag} does not agree with RESULTS_V1"),
             Self::Context { reason } => write!(f, "context: {reason}"),
             Self::ContextDiffers => write!(f, "the artefacts come from different contexts"),
+            Self::TinyMindJson { reason } => write!(f, "not as TinyMind writes it: {reason}"),
+            Self::TinyMindToken { index } => {
+                write!(f, "token {index} of the chunk is not a whole number from 0 to 4294967295")
+            }
+            Self::TinyMindHash { place } => write!(f, "the SHA-256 in {place} does not match"),
             Self::BufferTooSmall { needed, available } => {
                 write!(f, "buffer too small: {needed} needed, {available} given")
             }

@@ -1,0 +1,6 @@
+//! The token ledger.
+
+#[cfg(feature = "tinymind")]
+pub mod evidence;
+#[cfg(feature = "tinymind")]
+pub mod tinymind;
