@@ -1,8 +1,10 @@
-//! The evidence run: a stream of tokens that anyone can compute again, and the report on a ledger that holds it.
+//! The evidence run: a stream of tokens that anyone can compute again, and the report on a ledger that holds
+//! it.
 //!
-//! The stream and the report's members are those of TinyMind's benchmark of 2 million tokens, so that the two can be put side
-//! by side. [`EvidenceStream`] makes the tokens, the passkeys and the spans; [`EvidenceReport`] takes what was measured,
-//! compares what was recalled with the stream, and says which claims that allows.
+//! The stream and the report's members are those of TinyMind's benchmark of 2 million tokens, so that the two
+//! can be put side by side. [`EvidenceStream`] makes the tokens, the passkeys and the spans;
+//! [`EvidenceReport`] takes what was measured, compares what was recalled with the stream, and says which
+//! claims that allows.
 #![deny(clippy::arithmetic_side_effects)]
 
 use crate::error::{Error, ErrorKind, Result};
@@ -26,11 +28,12 @@ const FIRST_PASSKEY: u32 = 120_000_000;
 /// Up to here p * FACTOR + INCREMENT is below 2^64, as FACTOR is below 2^31.
 const SMALL: u64 = 1 << 33;
 
-/// The tokens t(p) = ((p * 1103515245 + 12345) XOR floor(p / 128)) mod 32000 for p from 0 to n - 1, computed without
-/// overflow, but for four passkeys: token 120000000 + i at positions 0, n/3, 2n/3 and n - 1 (rounded down).
+/// The tokens t(p) = ((p * 1103515245 + 12345) XOR floor(p / 128)) mod 32000 for p from 0 to n - 1, computed
+/// without overflow, but for four passkeys: token 120000000 + i at positions 0, n/3, 2n/3 and n - 1 (rounded
+/// down).
 ///
-/// Three spans of 16 tokens are to be recalled: `first` at 0, `middle` at n/2 (below 32 tokens it ends with the stream, and
-/// is shorter), `last_window` at n - 16.
+/// Three spans of 16 tokens are to be recalled: `first` at 0, `middle` at n/2 (below 32 tokens it ends with
+/// the stream, and is shorter), `last_window` at n - 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvidenceStream {
     tokens: u64,
@@ -62,8 +65,8 @@ impl EvidenceStream {
         (self.fill(position, &mut token) == 1).then_some(token[0])
     }
 
-    /// Writes the tokens from `start` on into `out` and returns how many there were: fewer than `out` holds only at the end
-    /// of the stream. Takes a few cycles per token.
+    /// Writes the tokens from `start` on into `out` and returns how many there were: fewer than `out` holds
+    /// only at the end of the stream. Takes a few cycles per token.
     pub fn fill(&self, start: u64, out: &mut [u32]) -> usize {
         let left = usize::try_from(self.tokens.saturating_sub(start)).unwrap_or(usize::MAX);
         let count = left.min(out.len());
@@ -91,7 +94,8 @@ impl EvidenceStream {
     #[must_use]
     pub const fn passkeys(&self) -> [(u64, u32); 4] {
         let n = self.tokens;
-        // floor(2n/3) without 2n: n = 3q + r gives 2q + floor(2r/3), where the last is 1 for r = 2 and else 0.
+        // floor(2n/3) without 2n: n = 3q + r gives 2q + floor(2r/3), where the last is 1 for r = 2 and else
+        // 0.
         let third = n / 3;
         let two_thirds = third.wrapping_add(third).wrapping_add(n % 3 / 2);
         [
@@ -134,9 +138,9 @@ const fn large(position: u64) -> u32 {
 
 /// What was measured of a ledger, and what may be claimed of it.
 ///
-/// [`new`](Self::new) with the stream, then what the writer and the reader found: the public fields, and the recalled
-/// tokens through [`passkey`](Self::passkey) and [`span`](Self::span), which compare them with the stream. Then
-/// [`to_json`](Self::to_json) and [`to_markdown`](Self::to_markdown).
+/// [`new`](Self::new) with the stream, then what the writer and the reader found: the public fields, and the
+/// recalled tokens through [`passkey`](Self::passkey) and [`span`](Self::span), which compare them with the
+/// stream. Then [`to_json`](Self::to_json) and [`to_markdown`](Self::to_markdown).
 #[derive(Clone, Debug)]
 pub struct EvidenceReport {
     stream: EvidenceStream,
@@ -276,8 +280,8 @@ impl EvidenceReport {
         &self.stream
     }
 
-    /// Takes the token recalled at `position`, from `offset` in the chunk `chunk_id`; `hash_verified` says whether that
-    /// chunk's digest was checked on the way.
+    /// Takes the token recalled at `position`, from `offset` in the chunk `chunk_id`; `hash_verified` says
+    /// whether that chunk's digest was checked on the way.
     ///
     /// # Errors
     /// If the stream has no passkey at `position`.
@@ -300,7 +304,8 @@ impl EvidenceReport {
         Ok(())
     }
 
-    /// Takes the tokens recalled for the span `name`; `hash_verified` says whether the digests of its chunks were checked.
+    /// Takes the tokens recalled for the span `name`; `hash_verified` says whether the digests of its chunks
+    /// were checked.
     ///
     /// # Errors
     /// If the stream has no such span.
@@ -384,7 +389,8 @@ impl EvidenceReport {
         if self.measured_tokens == 0 { 0.0 } else { bytes as f64 / self.measured_tokens as f64 }
     }
 
-    /// The report as JSON, schema `bitwire-evidence/1`: members sorted, indented by 2, no line break at the end.
+    /// The report as JSON, schema `bitwire-evidence/1`: members sorted, indented by 2, no line break at the
+    /// end.
     #[must_use]
     pub fn to_json(&self) -> String {
         // Members in order here too: a build in which serde_json keeps the order given writes the same.
@@ -563,8 +569,8 @@ fn timestamp(seconds: u64) -> String {
     let (minutes, second) = (seconds / 60, seconds % 60);
     let (hours, minute) = (minutes / 60, minutes % 60);
     let (days, hour) = (hours / 24, hours % 24);
-    // Days since 0000-03-01, so that a leap day ends its year; a calendar repeats every 400 years, which are 146,097 days.
-    // A u64 of seconds is below 2^48 days: nothing below comes near overflow.
+    // Days since 0000-03-01, so that a leap day ends its year; a calendar repeats every 400 years, which are
+    // 146,097 days. A u64 of seconds is below 2^48 days: nothing below comes near overflow.
     let days = days.saturating_add(719_468);
     let (era, day) = (days / 146_097, days % 146_097);
     let year = day
@@ -730,7 +736,8 @@ mod tests {
             report.passkey(position, position / 8192, position % 8192, token, true).unwrap();
         }
         for (name, start, length) in stream.spans() {
-            let tokens: Vec<u32> = (start..start + length).map(|p| stream.token(p).unwrap()).collect();
+            let tokens: Vec<u32> = (start..).take(16).map_while(|p| stream.token(p)).collect();
+            assert_eq!(u64::try_from(tokens.len()), Ok(length));
             report.span(name, &tokens, true).unwrap();
         }
         report

@@ -1,7 +1,8 @@
 //! The four JSON files of a TinyMind ledger, read straight into what is needed of them.
 //!
-//! Members nobody asks for are skipped without being kept, so that a file takes no more memory than its known members. A
-//! known member that comes twice is an error, and so is a key of a map: which of the two counts would be a guess.
+//! Members nobody asks for are skipped without being kept, so that a file takes no more memory than its known
+//! members. A known member that comes twice is an error, and so is a key of a map: which of the two counts
+//! would be a guess.
 #![deny(clippy::arithmetic_side_effects)]
 
 use crate::error::{Error, ErrorKind, Result};
@@ -484,8 +485,8 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for OptionSeed<S> {
     }
 }
 
-/// The manifest's chunks. Each is checked as it comes, so that none is kept that is not whole: memory stays within the
-/// length of the text.
+/// The manifest's chunks. Each is checked as it comes, so that none is kept that is not whole: memory stays
+/// within the length of the text.
 struct ListSeed<'p>(&'p Problem);
 
 impl<'de> DeserializeSeed<'de> for ListSeed<'_> {

@@ -7,9 +7,9 @@
 //! DIR/manifest.json                 the chunks without their tokens, counts, both indices, rolling_sha256
 //! ```
 //!
-//! `sha256` is that of the tokens as JSON without spaces, `[7,9]`; `rolling_sha256` that of all chunks' hexadecimal
-//! digits, one after the other. [`TinyMindLedger`] reads such a folder and checks all of it, [`TinyMindWriter`] writes one,
-//! byte for byte as TinyMind does.
+//! `sha256` is that of the tokens as JSON without spaces, `[7,9]`; `rolling_sha256` that of all chunks'
+//! hexadecimal digits, one after the other. [`TinyMindLedger`] reads such a folder and checks all of it,
+//! [`TinyMindWriter`] writes one, byte for byte as TinyMind does.
 #![deny(clippy::arithmetic_side_effects)]
 
 mod json;
@@ -31,7 +31,8 @@ use std::vec::Vec;
 /// The longest chunk file read, in bytes. A chunk is read whole; this is over 100 million tokens.
 pub const MAX_CHUNK_FILE: u64 = 1 << 30;
 
-/// The longest manifest or index read, in bytes: over 250,000 chunks. Parsed, it takes up to 16 times that memory.
+/// The longest manifest or index read, in bytes: over 250,000 chunks. Small entries take up to 25 times their
+/// text in memory, which is what this bounds.
 pub const MAX_INDEX_FILE: u64 = 64 << 20;
 
 /// The longest name of a span, in bytes, that a ledger here can hold.
@@ -142,14 +143,17 @@ impl fmt::Display for ImportNote {
 }
 
 impl TinyMindLedger {
-    /// Opens the ledger in the folder `dir`: reads its manifest, and the two indices if the manifest has none inside.
+    /// Opens the ledger in the folder `dir`: reads its manifest, and the two indices if the manifest has none
+    /// inside.
     ///
     /// Paths in these files are never followed: a chunk's file is found by its chunk_id, under `dir`.
+    /// (A symbolic link under that name is.)
     ///
     /// # Errors
-    /// If a file cannot be read, is longer than [`MAX_INDEX_FILE`], is no JSON of the form above, or contradicts itself:
-    /// chunk_ids with gaps, starts that do not follow, counts or a rolling_sha256 that do not match, a passkey past the end
-    /// or in another chunk than it says, anything twice, a span's name over 65,535 bytes. The index files may be missing.
+    /// If a file cannot be read, is longer than [`MAX_INDEX_FILE`], is no JSON of the form above, or contradicts
+    /// itself: chunk_ids with gaps, starts that do not follow, counts or a rolling_sha256 that do not match, a
+    /// passkey past the end or in another chunk than it says, anything twice, a span's name over 65,535 bytes.
+    /// The index files may be missing.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, FileError> {
         let folder = dir.as_ref();
         let path = folder.join("manifest.json");
@@ -322,8 +326,8 @@ impl TinyMindLedger {
         &self.passkeys
     }
 
-    /// Spans as (name, start, length), in the order of the names' bytes: each named, of one token or more, and within the
-    /// ledger.
+    /// Spans as (name, start, length), in the order of the names' bytes: each named, of one token or more,
+    /// and within the ledger.
     #[must_use]
     pub fn spans(&self) -> &[(String, u64, u64)] {
         &self.spans
@@ -337,8 +341,8 @@ impl TinyMindLedger {
 
     /// The tokens, chunk by chunk: each item reads one file whole and checks it. Ends after the first error.
     ///
-    /// The row's chunk_id, start, length and sha256 have to be the manifest's, and both the sha256 of its tokens; where a
-    /// passkey of the chunk has a token, it has to be the one there.
+    /// The row's chunk_id, start, length and sha256 have to be the manifest's, and both the sha256 of its
+    /// tokens; where a passkey of the chunk has a token, it has to be the one there.
     pub const fn chunks(&self) -> Chunks<'_> {
         Chunks { ledger: self, next: 0, passkeys: 0 }
     }
@@ -438,7 +442,8 @@ fn index<T: Default>(folder: &Path, name: &str, parse: fn(&[u8]) -> Result<T>) -
     }
 }
 
-/// A file of at most `max` bytes, whole. Asked first whether it is one: a pipe would wait, a device never end.
+/// A file of at most `max` bytes, whole. Asked first whether it is one: a pipe would wait, a device never
+/// end.
 fn read_file(path: &Path, max: u64) -> Result<Vec<u8>, Cause> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file").into());

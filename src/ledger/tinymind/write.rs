@@ -15,7 +15,8 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{format, write};
 
-/// SHA-256 of the tokens as TinyMind hashes them: JSON without spaces, `[7,9]`. Takes no memory but the stack.
+/// SHA-256 of the tokens as TinyMind hashes them: JSON without spaces, `[7,9]`. Takes no memory but the
+/// stack.
 #[must_use]
 pub fn compact_json_sha256(tokens: &[u32]) -> [u8; 32] {
     let mut hash = Sha256::new();
@@ -31,48 +32,70 @@ pub fn compact_json_sha256(tokens: &[u32]) -> [u8; 32] {
 /// Text handed on at a time.
 const PART: usize = 4096;
 
-/// The tokens as a JSON list, in parts of at most [`PART`] bytes.
+/// The tokens as a JSON list, in parts of at most [`PART`] bytes. The separator has at most 2 bytes.
 fn list(tokens: &[u32], separator: &[u8], mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut part = [0; PART];
-    // Never more than 10 digits, 2 bytes of separator and the last bracket.
-    const MOST: usize = 13;
     let mut used = 0;
-    let push = |part: &mut [u8; PART], used: &mut usize, bytes: &[u8]| {
-        let end = used.saturating_add(bytes.len());
-        if let Some(to) = part.get_mut(*used..end) {
-            to.copy_from_slice(bytes);
-            *used = end;
+    // Always 16 bytes, the last of them spare: a copy of constant length is one instruction. The most there
+    // is to write is a separator and 10 digits.
+    let push = |part: &mut [u8; PART], used: &mut usize, (bytes, len): (u128, usize)| {
+        if let Some(to) = part.get_mut(*used..).and_then(<[u8]>::first_chunk_mut) {
+            *to = bytes.to_le_bytes();
         }
+        *used = used.saturating_add(len);
     };
-    push(&mut part, &mut used, b"[");
-    let mut before: &[u8] = b"";
+    let separator = text(separator);
+    let mut before = text(b"[");
     for &token in tokens {
-        if used > PART - MOST {
+        if used > PART - 32 {
             take(part.get(..used).unwrap_or_default())?;
             used = 0;
         }
-        push(&mut part, &mut used, before);
-        let mut digits = [0; 10];
-        push(&mut part, &mut used, decimal(token, &mut digits));
+        let (digits, len) = decimal(token);
+        let (lead, lead_len) = before;
+        let shift = if lead_len == 1 { 8 } else { 16 };
+        push(&mut part, &mut used, (digits << shift | lead, len.saturating_add(lead_len)));
         before = separator;
     }
-    push(&mut part, &mut used, b"]");
+    push(&mut part, &mut used, text(if tokens.is_empty() { b"[]" } else { b"]" }));
     take(part.get(..used).unwrap_or_default())
 }
 
-/// The number in decimal digits.
-fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
-    let mut at = digits.len();
-    for digit in digits.iter_mut().rev() {
-        // Both fit: the remainder is below 10, and `at` goes from 10 down to 0.
-        *digit = b'0'.wrapping_add((number % 10) as u8);
-        at = at.wrapping_sub(1);
-        number /= 10;
-        if number == 0 {
-            break;
+/// A text of 1 or 2 bytes as [`decimal`] gives a number.
+fn text(bytes: &[u8]) -> (u128, usize) {
+    (bytes.iter().rev().fold(0, |word, &byte| word << 8 | u128::from(byte)), bytes.len())
+}
+
+/// The number's decimal digits, the first in the lowest byte, and how many there are.
+fn decimal(mut number: u32) -> (u128, usize) {
+    /// "00" to "99", the first digit in the lower byte.
+    const PAIRS: [u16; 100] = {
+        let mut pairs = [0; 100];
+        let mut n: u8 = 0;
+        while n < 100 {
+            #[allow(
+                clippy::indexing_slicing,
+                clippy::arithmetic_side_effects,
+                reason = "n < 100, at compile time"
+            )]
+            {
+                pairs[n as usize] = u16::from_le_bytes([b'0' + n / 10, b'0' + n % 10]);
+                n += 1;
+            }
         }
+        pairs
+    };
+    let (mut digits, mut len) = (0, 0_usize);
+    loop {
+        let pair = PAIRS.get((number % 100) as usize).copied().unwrap_or_default();
+        digits = digits << 16 | u128::from(pair);
+        len = len.saturating_add(2);
+        if number < 100 {
+            // Below 10 the pair starts with a 0 that is not written.
+            return if number < 10 { (digits >> 8, len.saturating_sub(1)) } else { (digits, len) };
+        }
+        number /= 100;
     }
-    digits.get(at..).unwrap_or_default()
 }
 
 pub(super) fn hex(digest: &[u8; 32]) -> [u8; 64] {
@@ -108,10 +131,11 @@ impl Passkey {
     }
 }
 
-/// A TinyMind ledger being written: [`create`](Self::create), [`push`](Self::push) all tokens, [`finish`](Self::finish).
+/// A TinyMind ledger being written: [`create`](Self::create), [`push`](Self::push) all tokens,
+/// [`finish`](Self::finish).
 ///
-/// The manifest is written last and whole. Without it the folder is no ledger, as happens if the writer is dropped early; the
-/// chunk files written until then stay.
+/// The manifest is written last and whole. Without it the folder is no ledger, as happens if the writer is
+/// dropped early; the chunk files written until then stay.
 #[derive(Debug)]
 pub struct TinyMindWriter {
     folder: PathBuf,
@@ -133,7 +157,8 @@ impl TinyMindWriter {
     /// Paths in the files start with `dir` as it is given here, as TinyMind's do.
     ///
     /// # Errors
-    /// If `chunk_tokens` is 0, if there is anything in the folder, if its name is no UTF-8, or the operating system's.
+    /// If `chunk_tokens` is 0, if there is anything in the folder, if its name is no UTF-8, or the operating
+    /// system's.
     pub fn create(dir: impl AsRef<Path>, chunk_tokens: u32) -> Result<Self, FileError> {
         let dir = dir.as_ref();
         let Some(prefix) = dir.to_str() else {
@@ -143,7 +168,8 @@ impl TinyMindWriter {
         Self::create_with_prefix(dir, prefix, chunk_tokens)
     }
 
-    /// The same for a ledger that will be read under another path: `prefix` takes the place of `dir` in the files.
+    /// The same for a ledger that will be read under another path: `prefix` takes the place of `dir` in the
+    /// files.
     ///
     /// # Errors
     /// As [`create`](Self::create).
@@ -253,8 +279,8 @@ impl TinyMindWriter {
 
     /// Writes the last chunk, the indices and the manifest. When it returns, all of them are on the disk.
     ///
-    /// `passkeys` have to increase in position; the token of each is not looked up. `spans` are (name, start, length) and may,
-    /// in TinyMind, be empty or reach past the end.
+    /// `passkeys` have to increase in position; the token of each is not looked up. `spans` are (name, start,
+    /// length) and may, in TinyMind, be empty or reach past the end.
     ///
     /// # Errors
     /// If passkeys do not increase or lie past the end, if a name comes twice, or the operating system's.
@@ -271,7 +297,8 @@ impl TinyMindWriter {
         }
         let rolling = hex_string(&rolling.finalize().into());
 
-        // Only now, all at once: a sync after each file would make the file system wait for the disk every time.
+        // Only now, all at once: a sync after each file would make the file system wait for the disk every
+        // time.
         for id in 0..count(self.chunks.len()) {
             let path = self.folder.join("chunks").join(chunk_name(id));
             let sync = || OpenOptions::new().write(true).open(&path)?.sync_all();
