@@ -377,6 +377,21 @@ kinds! {
         /// What was asked for.
         field: &'static str,
     };
+    /// Text that is not the JSON of a TinyMind ledger.
+    TinyMindJson {
+        /// What is wrong.
+        reason: &'static str,
+    };
+    /// A token of a TinyMind ledger that a ledger here cannot hold.
+    TinyMindToken {
+        /// Which token of its chunk, from 0.
+        index: u64,
+    };
+    /// A hash of a TinyMind ledger that does not match.
+    TinyMindHash {
+        /// Where the hash stands.
+        place: &'static str,
+    };
 
     // -- writers and callers
     /// The caller's buffer is too small.
@@ -565,6 +580,11 @@ impl fmt::Display for ErrorKind {
             }
             Self::Unknown { field } => write!(f, "there is no {field} of that kind"),
             Self::ContextDiffers => write!(f, "the artefacts come from different contexts"),
+            Self::TinyMindJson { reason } => write!(f, "not as TinyMind writes it: {reason}"),
+            Self::TinyMindToken { index } => {
+                write!(f, "token {index} of the chunk is not a whole number from 0 to 4294967295")
+            }
+            Self::TinyMindHash { place } => write!(f, "the SHA-256 in {place} does not match"),
             Self::BufferTooSmall { needed, available } => {
                 write!(f, "buffer too small: {needed} needed, {available} given")
             }

@@ -47,6 +47,7 @@
 //! | `hmac` (default) | keys, signing, `Frame::verify` |
 //! | `simd` | kernels for the instruction sets found at run time (without `std`: those of the build); the same bits as without |
 //! | `npz` | NumPy archives |
+//! | `tinymind` | TinyMind's JSON ledgers, the evidence run and its report |
 //! | `cli` | the `bitwire` binary |
 //!
 //! # What hostile input can do

@@ -13,13 +13,16 @@ With `std`, whole ledgers:
 
 - [`LedgerWriter`] ingests, marks and commits; what was committed survives a crash at any later instant.
 - [`LedgerReader`] recalls, verifies and proves, over a file, a map of it or any [`Source`]; a torn end is told from damage.
-- [`storage`] is all they need of a file system."
+- [`storage`] is all they need of a file system.
+- `tinymind` and `evidence` (feature `tinymind`): the JSON ledgers that this replaces, and a report beside theirs."
 )]
 
 mod chunk;
 mod encode;
 #[cfg(feature = "std")]
 mod error;
+#[cfg(feature = "tinymind")]
+pub mod evidence;
 mod index;
 #[cfg(feature = "alloc")]
 mod index_build;
@@ -36,6 +39,8 @@ mod source;
 pub mod storage;
 #[cfg(all(test, feature = "alloc"))]
 mod tests;
+#[cfg(feature = "tinymind")]
+pub mod tinymind;
 #[cfg(feature = "std")]
 mod verify;
 #[cfg(feature = "std")]
