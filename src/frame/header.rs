@@ -5,7 +5,7 @@ use super::MAGIC;
 use super::config::{Config, Kind};
 use super::context::ContextHash;
 use super::digest::HashRaw;
-use super::tlv::{Tlv, TlvType, Tlvs};
+use super::tlv::{Tlv, Tlvs};
 use super::view::{CONFIG_VALUE_AT, Fields, Places, TLVS_AT, hash_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::Reader;
@@ -157,8 +157,9 @@ impl<'a> FrameHeader<'a> {
     }
 
     /// Where HMAC_V1 stands or would stand.
+    #[cfg(any(feature = "std", feature = "hmac"))]
     pub(crate) fn hmac_place(&self) -> u64 {
-        self.place_of(TlvType::HMAC)
+        self.place_of(super::tlv::TlvType::HMAC)
     }
 }
 
@@ -166,7 +167,7 @@ impl<'a> FrameHeader<'a> {
 mod tests {
     extern crate alloc;
     use super::*;
-    use crate::frame::{Element, Frame, FrameBuilder};
+    use crate::frame::{Element, Frame, FrameBuilder, TlvType};
     use alloc::vec::Vec;
 
     fn frame(payload: &[u8]) -> Vec<u8> {

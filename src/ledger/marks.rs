@@ -103,7 +103,7 @@ impl<'a> Marks<'a> {
     }
 
     /// The passkeys with the place of each in the frame.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "std")]
     pub(super) fn passkeys_placed(&self) -> impl Iterator<Item = (u64, u64)> + use<'a> {
         let offset = self.offset;
         self.passkeys()
