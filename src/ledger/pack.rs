@@ -19,7 +19,7 @@ pub const MAX_BITS: u8 = 32;
 /// Cost: one pass at the speed of reading.
 #[must_use]
 pub fn bit_width(tokens: &[u32]) -> u8 {
-    width(pack::max(tokens))
+    width(pack::union(tokens))
 }
 
 /// The bytes of `tokens` tokens of `bits` bits each.
@@ -75,8 +75,8 @@ pub(super) fn check_width(tokens: &[u32], bits: u8) -> Result<()> {
 
 /// Decodes as many tokens as `out` has room for, from token `first` on.
 ///
-/// After an error `out` is as it was. Cost: with `simd` about that of a copy of `out`, without it half a nanosecond for
-/// each token.
+/// After an error `out` is as it was. Cost: with `simd` 1 to 1.5 copies of `out` in cache (AVX-512, AVX2), without it
+/// about 0.3 ns for each token.
 ///
 /// # Errors
 /// [`ErrorKind::Argument`] if `bits` is not 1 to 32; [`ErrorKind::BufferTooSmall`] says how many bytes `packed` would
@@ -139,6 +139,7 @@ fn check_bits(bits: u8) -> Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     extern crate alloc;
     use super::*;
