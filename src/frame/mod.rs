@@ -36,6 +36,7 @@ pub use view::{Frame, Frames};
 /// The first four bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"BIT\x01";
 
+pub(crate) use digest::sha256;
 #[cfg(any(test, feature = "alloc"))]
 pub(crate) use tlv::{LengthRule, length_rule};
 #[cfg(test)]
@@ -44,4 +45,4 @@ pub(crate) use {
     digest::HashRaw,
 };
 #[cfg(feature = "alloc")]
-pub(crate) use {digest::sha256, json::write_string, view::DIGEST_FREE_SIZE, view::payload_truncated};
+pub(crate) use {json::write_string, view::DIGEST_FREE_SIZE, view::payload_truncated};
