@@ -19,8 +19,10 @@ fn one_by_one(messages: &[[&[u8]; 2]], out: &mut [[u8; 32]]) {
 
 /// Times both for messages of these lengths, each after 131 bytes of header.
 fn compare(name: &str, lens: &[usize]) {
-    let data: Vec<Vec<u8>> = lens.iter().map(|&len| (0..131 + len).map(|i| (i * 31 % 251) as u8).collect()).collect();
-    let messages: Vec<[&[u8]; 2]> = data.iter().map(|bytes| <[&[u8]; 2]>::from(bytes.split_at(131))).collect();
+    let data: Vec<Vec<u8>> =
+        lens.iter().map(|&len| (0..131 + len).map(|i| (i * 31 % 251) as u8).collect()).collect();
+    let messages: Vec<[&[u8]; 2]> =
+        data.iter().map(|bytes| <[&[u8]; 2]>::from(bytes.split_at(131))).collect();
     let bytes: usize = data.iter().map(Vec::len).sum();
     let (mut batch, mut single) = (vec![[0; 32]; lens.len()], vec![[1; 32]; lens.len()]);
     // Some 50 microseconds a turn.

@@ -7,6 +7,10 @@
 
 use crate::frame::sha256;
 
+/// A good size of a batch: lanes are seldom without a message, and the arrays that a caller needs are some 4 KB.
+pub(crate) const BATCH: usize =
+    if cfg!(all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64"))) { 64 } else { 1 };
+
 /// Messages under way together at most.
 #[cfg(any(test, all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64"))))]
 const LANES: usize = 16;
@@ -16,6 +20,7 @@ const LANES: usize = 16;
 /// Any lengths are right; the fastest are many messages of about the same length, in batches of a multiple of 16.
 /// Speed, Zen 5, messages of 15 KiB: TODO
 pub(crate) fn sha256_many(messages: &[[&[u8]; 2]], out: &mut [[u8; 32]]) {
+    let messages = messages.get(..out.len()).unwrap_or(messages);
     #[cfg(all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64")))]
     if messages.len() > 1 && x86::sha256_many(super::level(), messages, out) {
         return;
@@ -24,9 +29,6 @@ pub(crate) fn sha256_many(messages: &[[&[u8]; 2]], out: &mut [[u8; 32]]) {
         *out = sha256(message);
     }
 }
-
-#[cfg(any(test, all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64"))))]
-use lanes::{Compress, drive};
 
 #[cfg(any(test, all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64"))))]
 mod lanes {
@@ -74,20 +76,15 @@ mod lanes {
     }
 
     impl Lane<'_> {
-        const IDLE: Self = Self {
-            parts: [&[]; 2],
-            own: [[0; 64]; 2],
-            own_next: 0..0,
-            padded: true,
-            len: 0,
-            index: 0,
-        };
+        const IDLE: Self =
+            Self { parts: [&[]; 2], own: [[0; 64]; 2], own_next: 0..0, padded: true, len: 0, index: 0 };
     }
 
     impl<'a> Lane<'a> {
         /// Blocks follow: no message is without padding.
         fn start(&mut self, index: usize, parts: [&'a [u8]; 2]) {
-            let len = parts.iter().fold(0u64, |len, part| len.wrapping_add(part.len() as u64)).wrapping_mul(8);
+            let len =
+                parts.iter().fold(0u64, |len, part| len.wrapping_add(part.len() as u64)).wrapping_mul(8);
             (self.parts, self.own_next, self.padded, self.len, self.index) = (parts, 0..0, false, len, index);
             self.prepare();
         }
@@ -184,7 +181,11 @@ mod lanes {
                 let (Some(lane), Some(state)) = (lanes.get_mut(i), states.get(i)) else { return };
                 if !lane.advance(count) {
                     if let Some(out) = out.get_mut(lane.index) {
-                        out.as_chunks_mut().0.iter_mut().zip(state).for_each(|(to, word)| *to = word.to_be_bytes());
+                        out.as_chunks_mut()
+                            .0
+                            .iter_mut()
+                            .zip(state)
+                            .for_each(|(to, word)| *to = word.to_be_bytes());
                     }
                     active = active.saturating_sub(1);
                     lanes.swap(i, active);
@@ -201,20 +202,30 @@ mod x86 {
     use core::arch::x86::*;
     #[cfg(target_arch = "x86_64")]
     use core::arch::x86_64::*;
-    use fearless_simd::{Level, Simd, SimdBase as _, SimdInto as _, u8x16, u8x64, u32x4, u32x8, x86::{Avx512, Sse4_2}};
+    use fearless_simd::{
+        Level, Simd, SimdBase as _, SimdInto as _, u8x16, u8x64, u32x4, u32x8,
+        x86::{Avx512, Sse4_2},
+    };
 
-    use super::lanes::{Block, State};
-    use super::{Compress, LANES, drive};
+    use super::LANES;
+    use super::lanes::{Block, Compress, State, drive};
 
     /// From so many active lanes on, the 16 lanes of AVX-512 are faster than the SHA instructions.
-    const WIDE_FROM: usize = 2;
-    /// So many lanes by turns on the SHA instructions at most.
-    const NARROW: usize = 4;
+    const WIDE_FROM: usize = 9;
+
+    /// How many of `active` lanes go by turns on the SHA instructions. Three together are slower than two and one.
+    const fn turns(active: usize) -> usize {
+        match active {
+            0 | 1 => 1,
+            2 | 3 => 2,
+            _ => 4,
+        }
+    }
 
     /// False where `level` has no tier here.
     pub(super) fn sha256_many(level: Level, messages: &[[&[u8]; 2]], out: &mut [[u8; 32]]) -> bool {
         if let Some(avx512) = level.as_avx512() {
-            drive(Wide(avx512), messages, out);
+            drive(Wide { token: avx512, from: WIDE_FROM }, messages, out);
             return true;
         }
         // No level below AVX-512 includes the SHA instructions, so this tier asks for them itself.
@@ -228,18 +239,22 @@ mod x86 {
         false
     }
 
-    struct Wide(Avx512);
+    pub(super) struct Wide {
+        pub(super) token: Avx512,
+        /// [`WIDE_FROM`], or what a test wants.
+        pub(super) from: usize,
+    }
 
     impl Compress for Wide {
         fn choose(&self, active: usize) -> usize {
-            if active >= WIDE_FROM { active } else { active.min(NARROW) }
+            if active >= self.from { active } else { turns(active) }
         }
 
         fn compress(&mut self, count: usize, states: &mut [State; LANES], blocks: &[&[Block]; LANES]) {
-            if count >= WIDE_FROM {
-                wide(self.0, states, blocks);
+            if count >= self.from {
+                wide(self.token, states, blocks);
             } else {
-                narrow_of_wide(self.0, count, states, blocks);
+                narrow_of_wide(self.token, count, states, blocks);
             }
         }
     }
@@ -250,7 +265,7 @@ mod x86 {
     #[cfg(feature = "std")]
     impl Compress for Narrow {
         fn choose(&self, active: usize) -> usize {
-            active.min(NARROW)
+            turns(active)
         }
 
         fn compress(&mut self, count: usize, states: &mut [State; LANES], blocks: &[&[Block]; LANES]) {
@@ -317,23 +332,43 @@ mod x86 {
 
     macro_rules! round {
         ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $kw:expr) => {
-            // The sums in the order in which their terms are there.
             let ch = _mm512_ternarylogic_epi32::<0xCA>($e, $f, $g);
-            let t = _mm512_add_epi32(_mm512_add_epi32($h, $kw), ch);
+            let maj = _mm512_ternarylogic_epi32::<0xE8>($a, $b, $c);
             let s1 = _mm512_ternarylogic_epi32::<0x96>(
                 _mm512_ror_epi32::<6>($e),
                 _mm512_ror_epi32::<11>($e),
                 _mm512_ror_epi32::<25>($e),
             );
-            let t = _mm512_add_epi32(t, s1);
-            let maj = _mm512_ternarylogic_epi32::<0xE8>($a, $b, $c);
             let s0 = _mm512_ternarylogic_epi32::<0x96>(
                 _mm512_ror_epi32::<2>($a),
                 _mm512_ror_epi32::<13>($a),
                 _mm512_ror_epi32::<22>($a),
             );
-            $d = _mm512_add_epi32($d, t);
-            $h = _mm512_add_epi32(_mm512_add_epi32(t, maj), s0);
+            // The next round waits for d: the sums are in the order in which their terms are there.
+            let t = _mm512_add_epi32(_mm512_add_epi32($h, $kw), ch);
+            $d = _mm512_add_epi32(_mm512_add_epi32($d, t), s1);
+            $h = _mm512_add_epi32(_mm512_add_epi32(_mm512_add_epi32(t, maj), s0), s1);
+        };
+    }
+
+    macro_rules! sixteen {
+        ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $kw:ident) => {
+            round!($a $b $c $d $e $f $g $h, $kw(0));
+            round!($h $a $b $c $d $e $f $g, $kw(1));
+            round!($g $h $a $b $c $d $e $f, $kw(2));
+            round!($f $g $h $a $b $c $d $e, $kw(3));
+            round!($e $f $g $h $a $b $c $d, $kw(4));
+            round!($d $e $f $g $h $a $b $c, $kw(5));
+            round!($c $d $e $f $g $h $a $b, $kw(6));
+            round!($b $c $d $e $f $g $h $a, $kw(7));
+            round!($a $b $c $d $e $f $g $h, $kw(8));
+            round!($h $a $b $c $d $e $f $g, $kw(9));
+            round!($g $h $a $b $c $d $e $f, $kw(10));
+            round!($f $g $h $a $b $c $d $e, $kw(11));
+            round!($e $f $g $h $a $b $c $d, $kw(12));
+            round!($d $e $f $g $h $a $b $c, $kw(13));
+            round!($c $d $e $f $g $h $a $b, $kw(14));
+            round!($b $c $d $e $f $g $h $a, $kw(15));
         };
     }
 
@@ -358,28 +393,12 @@ mod x86 {
                 }
                 let mut w = transpose(rows);
                 let before = [a, b, c, d, e, f, g, h];
-                for (group, k) in K.iter().enumerate() {
-                    let kw = |i: usize, w: &[__m512i; 16]| _mm512_add_epi32(w[i], _mm512_set1_epi32(k[i] as i32));
-                    round!(a b c d e f g h, kw(0, &w));
-                    round!(h a b c d e f g, kw(1, &w));
-                    round!(g h a b c d e f, kw(2, &w));
-                    round!(f g h a b c d e, kw(3, &w));
-                    round!(e f g h a b c d, kw(4, &w));
-                    round!(d e f g h a b c, kw(5, &w));
-                    round!(c d e f g h a b, kw(6, &w));
-                    round!(b c d e f g h a, kw(7, &w));
-                    round!(a b c d e f g h, kw(8, &w));
-                    round!(h a b c d e f g, kw(9, &w));
-                    round!(g h a b c d e f, kw(10, &w));
-                    round!(f g h a b c d e, kw(11, &w));
-                    round!(e f g h a b c d, kw(12, &w));
-                    round!(d e f g h a b c, kw(13, &w));
-                    round!(c d e f g h a b, kw(14, &w));
-                    round!(b c d e f g h a, kw(15, &w));
-                    if group == 3 {
-                        break;
-                    }
-                    for i in 0..16 {
+                let plus = |w: __m512i, k: u32| _mm512_add_epi32(w, _mm512_set1_epi32(k as i32));
+                let [k, expanded @ ..] = &K;
+                let given = |i: usize| plus(w[i], k[i]);
+                sixteen!(a b c d e f g h, given);
+                for k in expanded {
+                    let mut expand = |i: usize| {
                         let (w1, w9, w14) = (w[(i + 1) % 16], w[(i + 9) % 16], w[(i + 14) % 16]);
                         let s0 = _mm512_ternarylogic_epi32::<0x96>(
                             _mm512_ror_epi32::<7>(w1),
@@ -391,8 +410,10 @@ mod x86 {
                             _mm512_ror_epi32::<19>(w14),
                             _mm512_srli_epi32::<10>(w14),
                         );
-                        w[i] = _mm512_add_epi32(_mm512_add_epi32(w[i], w9), _mm512_add_epi32(s0, s1));
-                    }
+                        w[i] = _mm512_add_epi32(_mm512_add_epi32(_mm512_add_epi32(w[i], w9), s0), s1);
+                        plus(w[i], k[i])
+                    };
+                    sixteen!(a b c d e f g h, expand);
                 }
                 a = _mm512_add_epi32(a, before[0]);
                 b = _mm512_add_epi32(b, before[1]);
@@ -414,31 +435,39 @@ mod x86 {
     );
 
     fearless_simd::kernel!(
-        fn narrow_of_wide(token: Avx512, count: usize, states: &mut [State; LANES], blocks: &[&[Block]; LANES]) {
+        fn narrow_of_wide(
+            token: Avx512,
+            count: usize,
+            states: &mut [State; LANES],
+            blocks: &[&[Block]; LANES],
+        ) {
             if let Some(sse4_2) = token.level().as_sse4_2() {
                 narrow(sse4_2, count, states, blocks);
             }
         }
     );
 
-    /// The first `count` lanes, at most 4.
+    /// The first `count` lanes, which is 1, 2 or 4.
     #[target_feature(enable = "fxsr,sse4.2,cmpxchg16b,popcnt,sha")]
     fn narrow(token: Sse4_2, count: usize, states: &mut [State; LANES], blocks: &[&[Block]; LANES]) {
         match count {
             1 => by_turns::<1>(token, states, blocks),
             2 => by_turns::<2>(token, states, blocks),
-            3 => by_turns::<3>(token, states, blocks),
-            _ => by_turns::<NARROW>(token, states, blocks),
+            _ => by_turns::<4>(token, states, blocks),
         }
     }
 
     #[inline]
     #[target_feature(enable = "fxsr,sse4.2,cmpxchg16b,popcnt,sha")]
-    #[allow(clippy::indexing_slicing, reason = "indices below N <= 16 into arrays of N and of 16, below 4 into arrays of 4")]
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "indices below N <= 16 into arrays of N and of 16, below 4 into arrays of 4"
+    )]
     fn by_turns<const N: usize>(token: Sse4_2, states: &mut [State; LANES], blocks: &[&[Block]; LANES]) {
         let big_endian = _mm_set_epi32(0x0C0D0E0F, 0x08090A0B, 0x04050607, 0x00010203);
         let raw = |bytes: &[u8; 16]| -> __m128i { u8x16::load_array_ref(token, bytes).into() };
         let zero = _mm_setzero_si128();
+        let mut w = [[zero; 4]; N];
 
         // The instructions want the state as (a, b, e, f) and (c, d, g, h), a and c highest.
         let (mut abef, mut cdgh) = ([zero; N], [zero; N]);
@@ -447,7 +476,6 @@ mod x86 {
             (abef[i], cdgh[i]) = (_mm_set_epi32(a, b, e, f), _mm_set_epi32(c, d, g, h));
         }
         for at in 0..blocks[0].len() {
-            let mut w = [[zero; 4]; N];
             for i in 0..N {
                 let Some(block) = blocks[i].get(at) else { return };
                 for (w, bytes) in w[i].iter_mut().zip(block.as_chunks().0) {
@@ -456,12 +484,15 @@ mod x86 {
             }
             let before = (abef, cdgh);
             for (group, k) in K.iter().enumerate() {
-                for q in 0..4 {
-                    let k: __m128i = u32x4::load_array(token, [k[4 * q], k[4 * q + 1], k[4 * q + 2], k[4 * q + 3]]).into();
+                for (q, k) in k.as_chunks().0.iter().enumerate() {
+                    let k: __m128i = u32x4::load_array_ref(token, k).into();
                     for i in 0..N {
                         if group > 0 {
-                            let (w1, w2, w3) = (w[i][(q + 1) % 4], w[i][(q + 2) % 4], w[i][(q + 3) % 4]);
-                            let sum = _mm_add_epi32(_mm_sha256msg1_epu32(w[i][q], w1), _mm_alignr_epi8::<4>(w3, w2));
+                            let [w1, w2, w3] = [1, 2, 3].map(|more| w[i][(q + more) % 4]);
+                            let sum = _mm_add_epi32(
+                                _mm_sha256msg1_epu32(w[i][q], w1),
+                                _mm_alignr_epi8::<4>(w3, w2),
+                            );
                             w[i][q] = _mm_sha256msg2_epu32(sum, w3);
                         }
                         let kw = _mm_add_epi32(w[i][q], k);
@@ -482,6 +513,201 @@ mod x86 {
             };
             let ([f, e, b, a], [h, g, d, c]) = (words(abef[i]), words(cdgh[i]));
             states[i] = [a, b, c, d, e, f, g, h];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate alloc;
+    use super::lanes::{Block, Compress, State, drive};
+    use super::*;
+    use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
+    use proptest::prelude::*;
+    use sha2::{Digest, Sha256};
+
+    /// The lanes by `sha2`, at most so many at a time.
+    struct Plain(usize);
+
+    impl Compress for Plain {
+        fn choose(&self, active: usize) -> usize {
+            active.min(self.0)
+        }
+
+        fn compress(&mut self, count: usize, states: &mut [State; LANES], blocks: &[&[Block]; LANES]) {
+            for (state, blocks) in states.iter_mut().zip(blocks).take(count) {
+                sha2::block_api::compress256(state, blocks);
+            }
+        }
+    }
+
+    type Tier = (String, Box<dyn Fn(&[[&[u8]; 2]], &mut [[u8; 32]])>);
+
+    /// Every way this machine has.
+    fn tiers() -> Vec<Tier> {
+        let mut tiers: Vec<Tier> = vec![("sha256_many".into(), Box::new(sha256_many))];
+        for most in [1, 3, LANES] {
+            tiers.push((
+                format!("{most} lanes by sha2"),
+                Box::new(move |messages, out| drive(Plain(most), messages, out)),
+            ));
+        }
+        #[cfg(all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64")))]
+        for level in crate::arch::levels() {
+            tiers.push((
+                format!("{level:?}"),
+                Box::new(move |messages, out| {
+                    if !x86::sha256_many(level, messages, out) {
+                        one_by_one(messages, out);
+                    }
+                }),
+            ));
+            if let Some(token) = level.as_avx512() {
+                for from in [1, LANES + 1] {
+                    tiers.push((
+                        format!("{level:?}, wide from {from}"),
+                        Box::new(move |messages, out| drive(x86::Wide { token, from }, messages, out)),
+                    ));
+                }
+            }
+        }
+        tiers
+    }
+
+    fn one_by_one(messages: &[[&[u8]; 2]], out: &mut [[u8; 32]]) {
+        for ([first, second], out) in messages.iter().zip(out) {
+            *out = Sha256::new().chain_update(first).chain_update(second).finalize().into();
+        }
+    }
+
+    fn check(messages: &[[&[u8]; 2]]) {
+        let mut expected = vec![[0; 32]; messages.len()];
+        one_by_one(messages, &mut expected);
+        for (name, tier) in tiers() {
+            let mut out = vec![[0xAA; 32]; messages.len()];
+            tier(messages, &mut out);
+            for ((message, out), expected) in messages.iter().zip(&out).zip(&expected) {
+                let lens = message.map(<[u8]>::len);
+                assert_eq!(out, expected, "{name}: {lens:?} in a batch of {}", messages.len());
+            }
+        }
+    }
+
+    fn noise(len: usize, seed: u32) -> Vec<u8> {
+        (0..len as u32).map(|i| ((i ^ seed).wrapping_mul(0x9E37_79B1) >> 24) as u8).collect()
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// FIPS 180-4's examples and the million of NIST's, in one batch.
+    #[test]
+    fn published_vectors() {
+        let a = vec![b'a'; 1_000_000];
+        let vectors: [(&[u8], &str); 5] = [
+            (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (b"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            (
+                b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+                "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
+            ),
+            (
+                b"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopqrs\
+                mnopqrstnopqrstu",
+                "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1",
+            ),
+            (&a, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"),
+        ];
+        for (name, tier) in tiers() {
+            let messages =
+                vectors.map(|(message, _)| <[&[u8]; 2]>::from(message.split_at(message.len() / 3)));
+            let mut out = [[0; 32]; 5];
+            tier(&messages, &mut out);
+            for ((message, expected), out) in vectors.iter().zip(&out) {
+                assert_eq!(hex(out), *expected, "{name}: {} bytes", message.len());
+            }
+        }
+    }
+
+    /// By Python: `sha256(b"".join(sha256(bytes((i*31+n)%251 for i in range(n))).digest() for n in range(300)))`.
+    #[test]
+    fn as_hashlib() {
+        let data: Vec<Vec<u8>> =
+            (0..300).map(|n| (0..n).map(|i| ((i * 31 + n) % 251) as u8).collect()).collect();
+        let messages: Vec<[&[u8]; 2]> = data.iter().map(|bytes| [&bytes[..], &[]]).collect();
+        for (name, tier) in tiers() {
+            let mut out = vec![[0; 32]; messages.len()];
+            tier(&messages, &mut out);
+            let all: [u8; 32] = Sha256::digest(out.as_flattened()).into();
+            let expected = "f2ae4b76e8a8e815daed84b38bfa5dd0ed539447d39cb34578d740c2f1f9bd26";
+            assert_eq!(hex(&all), expected, "{name}");
+        }
+    }
+
+    /// Every length up to some blocks, parted at and around every border of a block and of the padding.
+    #[test]
+    fn every_length_and_parting() {
+        let data = noise(300, 1);
+        let mut messages: Vec<[&[u8]; 2]> = vec![];
+        for len in 0..=300 {
+            let near = |at: usize| at % 64 <= 2 || at % 64 >= 54 || at + 2 >= len || at % 17 == 0;
+            messages.extend(
+                (0..=len).filter(|&at| near(at)).map(|at| <[&[u8]; 2]>::from(data[..len].split_at(at))),
+            );
+        }
+        check(&messages);
+        // The same lengths beside each other only.
+        for len in [0, 55, 56, 63, 64, 119, 120, 128, 300] {
+            let messages: Vec<[&[u8]; 2]> = (0..=len).map(|at| data[..len].split_at(at).into()).collect();
+            check(&messages);
+        }
+    }
+
+    #[test]
+    fn every_size_of_batch() {
+        for count in 0..=40usize {
+            let equal: Vec<Vec<u8>> = (0..count).map(|i| noise(700, i as u32)).collect();
+            check(&equal.iter().map(|bytes| bytes.split_at(131).into()).collect::<Vec<_>>());
+            let mixed: Vec<Vec<u8>> = (0..count).map(|i| noise(i * i * 37 % 1500, i as u32)).collect();
+            check(
+                &mixed
+                    .iter()
+                    .map(|bytes| bytes.split_at(bytes.len().min(7 * count)).into())
+                    .collect::<Vec<_>>(),
+            );
+        }
+    }
+
+    /// No more is written than there is place for, and no more than there are messages.
+    #[test]
+    fn fewer_places_than_messages_and_more() {
+        let data = noise(200, 3);
+        let messages = [[&data[..], &data[..9]]; 20];
+        let mut expected = [[0; 32]; 20];
+        one_by_one(&messages, &mut expected);
+        for count in [0, 1, 5, 16, 19, 20, 24] {
+            let mut out = vec![[0xAA; 32]; count];
+            sha256_many(&messages, &mut out);
+            let hashed = count.min(20);
+            assert_eq!(out[..hashed], expected[..hashed]);
+            assert!(out[hashed..].iter().all(|out| *out == [0xAA; 32]));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_batch(
+            batch in proptest::collection::vec((0usize..3000, 0usize..300, any::<u32>()), 0..60),
+            equal in proptest::option::of(0usize..2000),
+        ) {
+            let data: Vec<(Vec<u8>, usize)> = batch
+                .iter()
+                .map(|&(len, at, seed)| (noise(equal.unwrap_or(len), seed), at.min(equal.unwrap_or(len))))
+                .collect();
+            check(&data.iter().map(|(bytes, at)| bytes.split_at(*at).into()).collect::<Vec<_>>());
         }
     }
 }
