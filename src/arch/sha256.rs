@@ -18,7 +18,8 @@ const LANES: usize = 16;
 /// SHA-256 of each message, which is its two parts one after the other; as many as there are places in `out`.
 ///
 /// Any lengths are right; the fastest are many messages of about the same length, in batches of a multiple of 16.
-/// Speed, Zen 5, messages of 15 KiB: TODO
+/// Speed, Zen 5, messages of 15 KiB beside `sha2` one by one (1.85 GB/s): 3.0 times from 16 on with AVX-512, 1.65 times
+/// from 4 on with the SHA instructions.
 pub(crate) fn sha256_many(messages: &[[&[u8]; 2]], out: &mut [[u8; 32]]) {
     let messages = messages.get(..out.len()).unwrap_or(messages);
     #[cfg(all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64")))]
@@ -259,6 +260,7 @@ mod x86 {
         }
     }
 
+    /// Whoever makes one has detected sha.
     #[cfg(feature = "std")]
     struct Narrow(Sse4_2);
 
@@ -270,7 +272,7 @@ mod x86 {
 
         fn compress(&mut self, count: usize, states: &mut [State; LANES], blocks: &[&[Block]; LANES]) {
             // SAFETY: `narrow` is safe but for the CPU features it is compiled for. The token proves fxsr, sse4.2,
-            // cmpxchg16b and popcnt; sha was detected before a `Narrow` was made, in `sha256_many`.
+            // cmpxchg16b and popcnt; sha was detected before the only place that makes a `Narrow`, `sha256_many`.
             #[allow(unsafe_code)]
             unsafe {
                 narrow(self.0, count, states, blocks);
@@ -330,8 +332,9 @@ mod x86 {
         out
     }
 
+    /// One round: the names of the state move on by one with each.
     macro_rules! round {
-        ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $kw:expr) => {
+        ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $kw:expr, $zero:ident) => {
             let ch = _mm512_ternarylogic_epi32::<0xCA>($e, $f, $g);
             let maj = _mm512_ternarylogic_epi32::<0xE8>($a, $b, $c);
             let s1 = _mm512_ternarylogic_epi32::<0x96>(
@@ -344,31 +347,35 @@ mod x86 {
                 _mm512_ror_epi32::<13>($a),
                 _mm512_ror_epi32::<22>($a),
             );
-            // The next round waits for d: the sums are in the order in which their terms are there.
-            let t = _mm512_add_epi32(_mm512_add_epi32($h, $kw), ch);
-            $d = _mm512_add_epi32(_mm512_add_epi32($d, t), s1);
-            $h = _mm512_add_epi32(_mm512_add_epi32(_mm512_add_epi32(t, maj), s0), s1);
+            // Each round waits for e and a of the one before, so what is known earlier is added first. The xor with
+            // a zero that the compiler does not know keeps it from adding that last: 20 % in speed.
+            let t = _mm512_add_epi32($h, $kw);
+            let t = _mm512_add_epi32(_mm512_xor_si512(t, $zero), ch);
+            let t = _mm512_add_epi32(t, s1);
+            $d = _mm512_add_epi32($d, t);
+            $h = _mm512_add_epi32(_mm512_add_epi32(t, maj), s0);
         };
     }
 
+    /// Rounds with the sums `kw(0)` to `kw(15)`, after which the names are back where they were.
     macro_rules! sixteen {
-        ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $kw:ident) => {
-            round!($a $b $c $d $e $f $g $h, $kw(0));
-            round!($h $a $b $c $d $e $f $g, $kw(1));
-            round!($g $h $a $b $c $d $e $f, $kw(2));
-            round!($f $g $h $a $b $c $d $e, $kw(3));
-            round!($e $f $g $h $a $b $c $d, $kw(4));
-            round!($d $e $f $g $h $a $b $c, $kw(5));
-            round!($c $d $e $f $g $h $a $b, $kw(6));
-            round!($b $c $d $e $f $g $h $a, $kw(7));
-            round!($a $b $c $d $e $f $g $h, $kw(8));
-            round!($h $a $b $c $d $e $f $g, $kw(9));
-            round!($g $h $a $b $c $d $e $f, $kw(10));
-            round!($f $g $h $a $b $c $d $e, $kw(11));
-            round!($e $f $g $h $a $b $c $d, $kw(12));
-            round!($d $e $f $g $h $a $b $c, $kw(13));
-            round!($c $d $e $f $g $h $a $b, $kw(14));
-            round!($b $c $d $e $f $g $h $a, $kw(15));
+        ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $kw:ident, $zero:ident) => {
+            round!($a $b $c $d $e $f $g $h, $kw(0), $zero);
+            round!($h $a $b $c $d $e $f $g, $kw(1), $zero);
+            round!($g $h $a $b $c $d $e $f, $kw(2), $zero);
+            round!($f $g $h $a $b $c $d $e, $kw(3), $zero);
+            round!($e $f $g $h $a $b $c $d, $kw(4), $zero);
+            round!($d $e $f $g $h $a $b $c, $kw(5), $zero);
+            round!($c $d $e $f $g $h $a $b, $kw(6), $zero);
+            round!($b $c $d $e $f $g $h $a, $kw(7), $zero);
+            round!($a $b $c $d $e $f $g $h, $kw(8), $zero);
+            round!($h $a $b $c $d $e $f $g, $kw(9), $zero);
+            round!($g $h $a $b $c $d $e $f, $kw(10), $zero);
+            round!($f $g $h $a $b $c $d $e, $kw(11), $zero);
+            round!($e $f $g $h $a $b $c $d, $kw(12), $zero);
+            round!($d $e $f $g $h $a $b $c, $kw(13), $zero);
+            round!($c $d $e $f $g $h $a $b, $kw(14), $zero);
+            round!($b $c $d $e $f $g $h $a, $kw(15), $zero);
         };
     }
 
@@ -376,16 +383,19 @@ mod x86 {
         /// 16 lanes.
         #[allow(clippy::indexing_slicing, reason = "indices below 16 into arrays of 16")]
         fn wide(token: Avx512, states: &mut [State; LANES], blocks: &[&[Block]; LANES]) {
-            let narrow = |state: &State| -> __m256i { u32x8::load_array_ref(token, state).into() };
+            let half = |state: &State| -> __m256i { u32x8::load_array_ref(token, state).into() };
             let raw = |block: &Block| -> __m512i { u8x64::load_array_ref(token, block).into() };
             let big_endian = _mm512_set4_epi32(0x0C0D0E0F, 0x08090A0B, 0x04050607, 0x00010203);
 
             let mut rows = [_mm512_setzero_si512(); 16];
             for (row, state) in rows.iter_mut().zip(states.iter()) {
-                *row = _mm512_zextsi256_si512(narrow(state));
+                *row = _mm512_zextsi256_si512(half(state));
             }
             let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h, ..] = transpose(rows);
 
+            let zero = _mm512_set1_epi32(core::hint::black_box(0));
+            // W + K of a block, by groups of 16 rounds. A group's are made during the rounds of the group before.
+            let mut sums = [[_mm512_setzero_si512(); 16]; 4];
             for i in 0..blocks[0].len() {
                 for (row, blocks) in rows.iter_mut().zip(blocks) {
                     let Some(block) = blocks.get(i) else { return };
@@ -394,10 +404,12 @@ mod x86 {
                 let mut w = transpose(rows);
                 let before = [a, b, c, d, e, f, g, h];
                 let plus = |w: __m512i, k: u32| _mm512_add_epi32(w, _mm512_set1_epi32(k as i32));
-                let [k, expanded @ ..] = &K;
-                let given = |i: usize| plus(w[i], k[i]);
-                sixteen!(a b c d e f g h, given);
-                for k in expanded {
+                for (kw, (w, k)) in sums[0].iter_mut().zip(w.iter().zip(&K[0])) {
+                    *kw = plus(*w, *k);
+                }
+                for group in 0..3 {
+                    let ([.., now], [next, ..]) = sums.split_at_mut(group + 1) else { return };
+                    let k = &K[group + 1];
                     let mut expand = |i: usize| {
                         let (w1, w9, w14) = (w[(i + 1) % 16], w[(i + 9) % 16], w[(i + 14) % 16]);
                         let s0 = _mm512_ternarylogic_epi32::<0x96>(
@@ -411,10 +423,13 @@ mod x86 {
                             _mm512_srli_epi32::<10>(w14),
                         );
                         w[i] = _mm512_add_epi32(_mm512_add_epi32(_mm512_add_epi32(w[i], w9), s0), s1);
-                        plus(w[i], k[i])
+                        next[i] = plus(w[i], k[i]);
+                        now[i]
                     };
-                    sixteen!(a b c d e f g h, expand);
+                    sixteen!(a b c d e f g h, expand, zero);
                 }
+                let last = |i: usize| sums[3][i];
+                sixteen!(a b c d e f g h, last, zero);
                 a = _mm512_add_epi32(a, before[0]);
                 b = _mm512_add_epi32(b, before[1]);
                 c = _mm512_add_epi32(c, before[2]);
@@ -651,7 +666,7 @@ mod tests {
         let data = noise(300, 1);
         let mut messages: Vec<[&[u8]; 2]> = vec![];
         for len in 0..=300 {
-            let near = |at: usize| at % 64 <= 2 || at % 64 >= 54 || at + 2 >= len || at % 17 == 0;
+            let near = |at: usize| at % 64 <= 2 || at % 64 >= 54 || at + 2 >= len || at.is_multiple_of(17);
             messages.extend(
                 (0..=len).filter(|&at| near(at)).map(|at| <[&[u8]; 2]>::from(data[..len].split_at(at))),
             );

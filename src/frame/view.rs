@@ -511,6 +511,7 @@ impl<'a> Iterator for Frames<'a> {
 impl FusedIterator for Frames<'_> {}
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     extern crate alloc;
     use super::*;
@@ -588,17 +589,13 @@ mod tests {
         fix_crc(&mut bytes);
         assert_eq!(by_batch(&bytes), Err(Error::new(ErrorKind::Digest, digest as u64)));
         // The same with the hash mended.
-        let payload = parsed_payload(&bytes);
-        let hash = sha256(&[&bytes[4..digest - 4], &payload]);
+        let payload = bytes.len() - 2 - b"payload".len()..bytes.len() - 2;
+        let hash = sha256(&[&bytes[4..digest - 4], &bytes[payload]]);
         bytes[digest..digest + 32].copy_from_slice(&hash);
         fix_crc(&mut bytes);
         let expected = Error::new(ErrorKind::FlagsHmac { hmac: false }, flags as u64);
         assert_eq!(by_batch(&bytes), Err(expected));
         assert_eq!(at_once(&bytes), Err(expected));
-    }
-
-    fn parsed_payload(bytes: &[u8]) -> Vec<u8> {
-        bytes[bytes.len() - 2 - b"payload".len()..bytes.len() - 2].to_vec()
     }
 
     #[test]
