@@ -98,7 +98,7 @@ fn ledger(c: &mut Criterion) {
     let mut position = 1u64;
     let mut next = || {
         position = position.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (u128::from(position) * u128::from(tokens) >> 64) as u64
+        ((u128::from(position) * u128::from(tokens)) >> 64) as u64
     };
     group.bench_function("recall a random position, map, chunks checked", |b| {
         b.iter(|| reader.recall(black_box(next())).unwrap());

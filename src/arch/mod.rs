@@ -10,6 +10,8 @@ pub(crate) mod crc16;
 pub(crate) mod moments;
 pub(crate) mod mu16;
 pub(crate) mod pack;
+#[cfg(any(test, feature = "std"))]
+pub(crate) mod sha256;
 
 /// The instruction set to dispatch on: detected at run time with `std`, the compile-time baseline without.
 ///

@@ -194,7 +194,7 @@ mod tests {
         assert!(header.tlvs().eq(frame.tlvs()));
         assert!(!header.has_hmac());
         // CONFIG 27, FLAGS 7, LEDGER_CHUNK 27, CONTEXT 51, DIGEST 36, from byte 12.
-        assert_eq!(header.hmac_place(), 12 + 27 + 7 + 27 + 51 + 36);
+        assert_eq!(header.place_of(TlvType::HMAC), 12 + 27 + 7 + 27 + 51 + 36);
         assert_eq!(header.place_of(TlvType::MIRROR), 12 + 27 + 7 + 27);
     }
 

@@ -41,6 +41,8 @@ pub const MAGIC: [u8; 4] = *b"BIT\x01";
 pub(crate) use digest::sha256;
 #[cfg(any(test, feature = "alloc"))]
 pub(crate) use tlv::{LengthRule, length_rule};
+#[cfg(feature = "std")]
+pub(crate) use view::check_digests;
 #[cfg(test)]
 pub(crate) use {
     config::{ConfigRaw, FlagsRaw},

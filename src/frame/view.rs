@@ -13,6 +13,8 @@ use super::digest::{HashRaw, sha256};
 use super::header::FrameHeader;
 use super::route::RoutingKey;
 use super::tlv::{Tlv, TlvType, Tlvs, length_rule};
+#[cfg(any(test, feature = "std"))]
+use crate::arch::sha256::{BATCH, sha256_many};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::Reader;
 
@@ -61,6 +63,29 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// The first breach in the order of spec/frame.md, with the offset of the offending field.
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
+        let (frame, rest) = Self::parse_through_context(bytes)?;
+        frame.check_digest_there()?;
+        frame.check_digest()?;
+        frame.check_flags()?;
+        Ok((frame, rest))
+    }
+
+    /// As [`parse`](Self::parse), with the same errors, but DIGEST_V1's hash is not compared: [`check_digests`] does that
+    /// for many frames together, and until then nobody else may have the frame.
+    #[cfg(any(test, feature = "std"))]
+    pub(crate) fn parse_without_digest(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
+        let (frame, rest) = Self::parse_through_context(bytes)?;
+        frame.check_digest_there()?;
+        if let Err(error) = frame.check_flags() {
+            // A wrong hash would have been found before.
+            frame.check_digest()?;
+            return Err(error);
+        }
+        Ok((frame, rest))
+    }
+
+    /// The checks up to that of ctx: steps 1 to 11.
+    fn parse_through_context(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
         let mut reader = Reader::new(bytes, 0);
         let fields = Fields::read_from(&mut reader)?;
 
@@ -87,8 +112,6 @@ impl<'a> Frame<'a> {
         let frame = Self { bytes, context: fields.context, config, flags, places: fields.places };
         frame.check_envelope_values()?;
         frame.check_context_hash()?;
-        frame.check_digest()?;
-        frame.check_flags()?;
         Ok((frame, rest))
     }
 
@@ -292,19 +315,28 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// A digest is there, or needs not be.
+    fn check_digest_there(&self) -> Result<()> {
+        // magic and CRC are the 6 bytes that do not count.
+        let size = (self.bytes.len() as u64).saturating_sub(6);
+        let needed = size > DIGEST_FREE_SIZE || self.kind() == Kind::LEDGER_CHUNK;
+        if needed && self.digest().is_none() {
+            return Err(Error::new(ErrorKind::DigestMissing, u64::from(self.places.envelope)));
+        }
+        Ok(())
+    }
+
     fn check_digest(&self) -> Result<()> {
+        if self.digest().is_some() { self.compare_digest(&sha256(&self.digest_input())) } else { Ok(()) }
+    }
+
+    /// Compares the digest, if there is one, with what it has to be.
+    fn compare_digest(&self, computed: &[u8; 32]) -> Result<()> {
         match self.digest() {
-            Some(digest) if *digest == sha256(&self.digest_input()) => Ok(()),
-            Some(_) => Err(Error::new(ErrorKind::Digest, u64::from(self.places.digest).saturating_add(1))),
-            None => {
-                // magic and CRC are the 6 bytes that do not count.
-                let size = (self.bytes.len() as u64).saturating_sub(6);
-                if size > DIGEST_FREE_SIZE || self.kind() == Kind::LEDGER_CHUNK {
-                    Err(Error::new(ErrorKind::DigestMissing, u64::from(self.places.envelope)))
-                } else {
-                    Ok(())
-                }
+            Some(digest) if digest != computed => {
+                Err(Error::new(ErrorKind::Digest, u64::from(self.places.digest).saturating_add(1)))
             }
+            _ => Ok(()),
         }
     }
 
@@ -321,6 +353,28 @@ impl<'a> Frame<'a> {
 /// The hash whose value starts at `at`; 0 is nowhere.
 pub(super) fn hash_at(bytes: &[u8], at: u32) -> Option<&HashRaw> {
     if at == 0 { None } else { HashRaw::ref_from_prefix(bytes.get(at as usize..)?).ok().map(|(raw, _)| raw) }
+}
+
+/// Compares the hash of each DIGEST_V1 with what it covers, many frames together; frames without one pass.
+///
+/// # Errors
+/// The index of the first frame with a wrong hash, and the error that [`Frame::parse`] gives for it.
+#[cfg(any(test, feature = "std"))]
+pub(crate) fn check_digests(frames: &[Frame<'_>]) -> core::result::Result<(), (usize, Error)> {
+    let mut first = 0usize;
+    for frames in frames.chunks(BATCH) {
+        let (mut messages, mut hashes) = ([[&[][..]; 2]; BATCH], [[0; 32]; BATCH]);
+        for (message, frame) in messages.iter_mut().zip(frames).filter(|(_, frame)| frame.digest().is_some())
+        {
+            *message = frame.digest_input();
+        }
+        sha256_many(messages.get(..frames.len()).unwrap_or_default(), &mut hashes);
+        for (i, (frame, hash)) in frames.iter().zip(&hashes).enumerate() {
+            frame.compare_digest(hash).map_err(|error| (first.saturating_add(i), error))?;
+        }
+        first = first.saturating_add(frames.len());
+    }
+    Ok(())
 }
 
 /// Reads one TLV and checks what does not depend on its value.
@@ -460,3 +514,121 @@ impl<'a> Iterator for Frames<'a> {
 }
 
 impl FusedIterator for Frames<'_> {}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests {
+    extern crate alloc;
+    use super::*;
+    use crate::frame::{Element, FrameBuilder, crc16};
+    use alloc::{vec, vec::Vec};
+
+    /// What [`Frame::parse`] says, by way of a batch.
+    fn by_batch(bytes: &[u8]) -> Result<(Vec<u8>, usize)> {
+        let (frame, rest) = Frame::parse_without_digest(bytes)?;
+        check_digests(&[frame]).map_err(|(index, error)| {
+            assert_eq!(index, 0);
+            error
+        })?;
+        Ok((frame.as_bytes().to_vec(), rest.len()))
+    }
+
+    fn at_once(bytes: &[u8]) -> Result<(Vec<u8>, usize)> {
+        Frame::parse(bytes).map(|(frame, rest)| (frame.as_bytes().to_vec(), rest.len()))
+    }
+
+    fn fix_crc(bytes: &mut [u8]) {
+        let at = bytes.len() - 2;
+        let crc = crc16(&bytes[4..at]);
+        bytes[at..].copy_from_slice(&crc.to_be_bytes());
+    }
+
+    fn frame(payload: &[u8], baseline: bool) -> Vec<u8> {
+        let config = Config::new(Kind::LEDGER_CHUNK, Element::U8, 1, 1, 0);
+        let builder = FrameBuilder::new(ContextHash([7; 8]), config, payload);
+        let builder = builder.drift_flags(false, baseline).tlv(0x90, b"header").unwrap().align_payload(32);
+        let mut bytes = vec![0; builder.encoded_len().unwrap()];
+        builder.encode_into(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_batch_says_of_the_vectors_what_parse_says() {
+        let text = include_str!("../../spec/vectors/frame.json");
+        let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
+        let (mut digests, mut flags) = (0, 0);
+        for case in vectors["cases"].as_array().unwrap() {
+            let hex = case["hex"].as_str().unwrap();
+            let bytes: Vec<u8> =
+                (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
+            let expected = at_once(&bytes);
+            assert_eq!(by_batch(&bytes), expected, "{}", case["id"]);
+            let kind = expected.map_err(|error| error.kind());
+            digests += usize::from(kind == Err(ErrorKind::Digest));
+            flags += usize::from(matches!(kind, Err(ErrorKind::FlagsHmac { .. })));
+        }
+        assert!(digests > 0 && flags > 0, "{digests}, {flags}");
+    }
+
+    #[test]
+    fn a_batch_says_of_every_bit_what_parse_says() {
+        let good = frame(b"payload", true);
+        assert_eq!(by_batch(&good), Ok((good.clone(), 0)));
+        for bit in 0..8 * good.len() {
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(by_batch(&bytes), at_once(&bytes), "bit {bit}");
+            fix_crc(&mut bytes);
+            assert_eq!(by_batch(&bytes), at_once(&bytes), "bit {bit}, CRC mended");
+        }
+    }
+
+    /// The hash comes before the flags (steps 13 and 14), and is wrong if they are.
+    #[test]
+    fn wrong_flags_and_a_wrong_hash_are_a_wrong_hash() {
+        let mut bytes = frame(b"payload", true);
+        let (parsed, _) = Frame::parse(&bytes).unwrap();
+        let (flags, digest) = (parsed.places.flags as usize, parsed.places.digest as usize + 1);
+        // AUTHENTICATED, though there is no HMAC_V1.
+        bytes[flags + 3] ^= 1;
+        fix_crc(&mut bytes);
+        assert_eq!(by_batch(&bytes), Err(Error::new(ErrorKind::Digest, digest as u64)));
+        // The same with the hash mended.
+        let payload = bytes.len() - 2 - b"payload".len()..bytes.len() - 2;
+        let hash = sha256(&[&bytes[4..digest - 4], &bytes[payload]]);
+        bytes[digest..digest + 32].copy_from_slice(&hash);
+        fix_crc(&mut bytes);
+        let expected = Error::new(ErrorKind::FlagsHmac { hmac: false }, flags as u64);
+        assert_eq!(by_batch(&bytes), Err(expected));
+        assert_eq!(at_once(&bytes), Err(expected));
+    }
+
+    #[test]
+    fn the_first_wrong_hash_of_many_frames() {
+        let mut frames: Vec<Vec<u8>> =
+            (0..150usize).map(|i| frame(&vec![i as u8; i * i * 37 % 3000], i % 2 == 0)).collect();
+        // One that needs no digest and has none.
+        let config = Config::new(Kind::BEACON, Element::U8, 1, 1, 0);
+        let builder = FrameBuilder::new(ContextHash([7; 8]), config, b"short");
+        frames[70] = vec![0; builder.encoded_len().unwrap()];
+        builder.encode_into(&mut frames[70]).unwrap();
+        let check = |frames: &[Vec<u8>]| {
+            let parsed: Vec<Frame<'_>> =
+                frames.iter().map(|bytes| Frame::parse_without_digest(bytes).unwrap().0).collect();
+            check_digests(&parsed)
+        };
+        assert_eq!(check(&frames), Ok(()));
+        assert_eq!(check(&[]), Ok(()));
+        // From the last to the first, so that there are more and more.
+        for wrong in [149, 128, 127, 100, 64, 63, 16, 15, 1, 0] {
+            let at = frames[wrong].len() - 3;
+            // The payload's last byte; the first frame has none, so its own TLV.
+            let at = if wrong == 0 { at.min(50) } else { at };
+            frames[wrong][at] ^= 0x40;
+            fix_crc(&mut frames[wrong]);
+            let error = Frame::parse(&frames[wrong]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Digest);
+            assert_eq!(check(&frames), Err((wrong, error)));
+        }
+    }
+}

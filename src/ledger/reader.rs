@@ -467,7 +467,7 @@ impl<S: Source> LedgerReader<S> {
     }
 
     /// Checks the bytes of chunk `i`'s frame whole, and that they are what the ledger had when it was opened.
-    fn check(&self, i: usize, frame: &[u8]) -> Result<()> {
+    pub(super) fn check(&self, i: usize, frame: &[u8]) -> Result<()> {
         let chunk = Chunk::parse_exact(frame).map_err(|error| self.damaged(i, error))?;
         self.check_parsed(i, &chunk)
     }

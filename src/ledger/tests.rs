@@ -31,6 +31,7 @@ const INDEX: &str = "\
     0000000400000000000000000000000200000061620233";
 const CONTEXT: &[u8] = br#"{"dim":0,"model_id":"","pi_id":"","space_id":""}"#;
 
+#[allow(clippy::unwrap_used)]
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
 }
