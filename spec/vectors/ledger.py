@@ -202,49 +202,67 @@ def proof_bytes(type_, a, b, path, count=None, reserved=0, magic=PROOF_MAGIC):
     return magic + struct.pack(">BBHQQ", type_, len(path) if count is None else count, reserved, a, b) + b"".join(path)
 
 
+def subproof_length(m, n, whole=True):
+    """How many hashes SUBPROOF gives."""
+    length = 0
+    while m != n:
+        k = split(n)
+        m, n, whole = (m, k, whole) if m <= k else (m - k, n - k, False)
+        length += 1
+    return length if whole else length + 1
+
+
+def path_length(m, n):
+    length = 0
+    while n > 1:
+        k = split(n)
+        m, n = (m, k) if m < k else (m - k, n - k)
+        length += 1
+    return length
+
+
 def read_proof(data, root, digest=None, old_root=None):
+    # 1, 2, 3
     if len(data) < 4:
         raise Bad("Truncated", 0)
     if data[:4] != PROOF_MAGIC:
-        raise Bad("Magic", 0)
-    p = {}
-    for name, (off, fmt) in PROOF.items():
-        if len(data) < off + struct.calcsize(fmt):
-            raise Bad("Truncated", off)
-        p[name] = struct.unpack_from(fmt, data, off)[0]
+        raise Bad("ProofMagic", 0)
+    if len(data) < PROOF_HEADER:
+        raise Bad("Truncated", 0)
+    p = fields(PROOF, data)
+    a, b, count = p["a"], p["b"], p["count"]
+    # 4, 5, 6
     if p["type"] > 1:
         raise Bad("Code", 4)
-    if p["count"] > 64:
-        raise Bad("Shape", 5)
+    if count > 64:
+        raise Bad("TooLarge", 5)
     if p["reserved"]:
         raise Bad("Reserved", 6)
-    path = []
-    for i in range(p["count"]):
-        at = PROOF_HEADER + 32 * i
-        if len(data) < at + 32:
-            raise Bad("Truncated", at)
-        path.append(data[at:at + 32])
-    end = PROOF_HEADER + 32 * p["count"]
+    # 7, 8, 9
+    consistency = p["type"] == CONSISTENCY
+    if consistency and a == 0:
+        raise Bad("ProofSizes", 8)
+    if not consistency and a >= b:
+        raise Bad("ProofChunk", 16)
+    if consistency and a > b:
+        raise Bad("ProofSizes", 16)
+    # 10, 11, 12
+    if count != (subproof_length(a, b) if consistency else path_length(a, b)):
+        raise Bad("Shape", 5)
+    end = PROOF_HEADER + 32 * count
+    if len(data) < end:
+        raise Bad("Truncated", PROOF_HEADER)
     if len(data) > end:
         raise Bad("TrailingBytes", end)
-    a, b = p["a"], p["b"]
-    if p["type"] == INCLUSION:
-        if not a < b:
-            raise Bad("Shape", 8)
-        got = check_inclusion(a, b, path, leaf_hash(digest))
-        if got is None:
-            raise Bad("Shape", 5)
-        if got != root:
-            raise Bad("Proof", None)
-        return {"type": "inclusion", "chunk_id": a, "tree_size": b, "count": len(path)}
-    if not 0 < a <= b:
-        raise Bad("Shape", 8)
-    got = check_consistency(a, b, path, old_root)
-    if got is None:
-        raise Bad("Shape", 5)
-    if got != (old_root, root):
-        raise Bad("Proof", None)
-    return {"type": "consistency", "old_size": a, "new_size": b, "count": len(path)}
+    # 13
+    path = [data[i:i + 32] for i in range(PROOF_HEADER, end, 32)]
+    if consistency:
+        if check_consistency(a, b, path, old_root) != (old_root, root):
+            raise Bad("ProofRoot", None)
+        return {"type": "consistency", "a": a, "b": b, "count": count}
+    if check_inclusion(a, b, path, leaf_hash(digest)) != root:
+        raise Bad("ProofRoot", None)
+    return {"type": "inclusion", "a": a, "b": b, "count": count}
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -605,12 +623,12 @@ class Damaged(Exception):
 
 
 def whole_chunk_follows(data, at, walk):
-    """A chunk that passes frame and view, anywhere after the byte at which the chunk that does not pass starts."""
+    """A chunk that passes frame and view, of the ledger's ctx and a chunk_id of at least the one expected, anywhere after the first byte."""
     at = data.find(b"BIT\x01", at + 1)
     while at >= 0:
         try:
             chunk = read_chunk(data[at:], exact=False)
-            if chunk.id > len(walk.chunks) and (not walk.chunks or chunk.frame.ctx == walk.chunks[0].frame.ctx):
+            if chunk.id >= len(walk.chunks) and (not walk.chunks or chunk.frame.ctx == walk.chunks[0].frame.ctx):
                 return True
         except Bad:
             pass
@@ -1771,17 +1789,17 @@ def open_cases(c):
     foreign("torn", "the index of another ledger and a torn tail", None, index_of(others[:4], 2), data[:-1], at[4])
 
     # --- torn tails --------------------------------------------------------------------------------------------
-    last = frames[4]
+    last, here = frames[2], at[2]
     cuts = sorted({n for i in range(len(last.items)) for n in (last.off_at(i), last.off_at(i) + 1, last.off_at(i) + 3)} | {1, 3, 4, 8, 11, last.payload_off(), last.crc_off(), last.end() - 1})
     for n in cuts:
-        part = data[:at[4] + n]
-        ok("torn-%d-none" % n, "%d bytes of the last chunk, no index" % n, part, None, None, at[4])
-        if n in cuts[::3]:
-            ok("torn-%d" % n, "%d bytes of the last chunk, the index covers those before" % n, part, index(4), "current", at[4])
-            ok("torn-%d-stale" % n, "%d bytes of the last chunk, the index covers 2" % n, part, index(2), "stale", at[4])
-    for n in (0, 1, 50, frames[0].end() - 1):
-        ok("torn-first-%d-none" % n, "%d bytes of the first chunk, no index" % n, data[:n], None, None, 0)
-        ok("torn-first-%d" % n, "%d bytes of the first chunk, the index covers none" % n, data[:n], index(0), "current", 0)
+        part = data[:here + n]
+        if n == 0:
+            continue
+        ok("torn-%d-none" % n, "%d bytes of chunk 2, no index" % n, part, None, None, here)
+        if n in cuts[1::3]:
+            ok("torn-%d" % n, "%d bytes of chunk 2, the index covers those before" % n, part, index(2), "current", here)
+            ok("torn-%d-stale" % n, "%d bytes of chunk 2, the index covers 1" % n, part, index(1), "stale", here)
+    last = frames[4]
     for name, more in (("zeroes", bytes(100)), ("ff", b"\xff" * 100), ("byte", b"\x00"), ("magic", b"BIT\x01"), ("text", b"not a chunk")):
         ok("torn-%s-none" % name, "after the last chunk: %s, no index" % name, data + more, None, None, end)
         ok("torn-%s" % name, "after the last chunk: %s" % name, data + more, index(5), "current", end)
@@ -1835,6 +1853,10 @@ def open_cases(c):
     # 14 bytes of LEDGER_CHUNK_V1 and 13 of the next chunk make a TLV; then that chunk's 00 18 01 is a type and a length
     assert last.off(CHUNK) == 46 and later.bytes()[13:16] == b"\x00\x18\x01"
     damaged("follows-higher", "a torn chunk, then a whole one of a higher chunk_id", cut + later.bytes(), None, 4, "Truncated", at[4] + 46 + 27 + 3)
+    damaged("follows-expected", "zeroes, then the chunk that was expected", data[:at[4]] + bytes(37) + data[at[4]:], None, 4, "Magic", at[4])
+    ok("follows-expected-committed", "the same, the index covers all before it", data[:at[4]] + bytes(37) + data[at[4]:], index(4), "current", at[4])
+    damaged("follows-expected-first", "a byte, then the first chunk", b"\x00" + frames[0].bytes(), None, 0, "Magic", 0)
+    damaged("follows-first-other-ctx", "a byte, then a chunk: no chunk before it, so any ctx counts", b"\x00" + chunk_frame(9, 50, [1], ctx=bytes(8)).bytes(), None, 0, "Magic", 0)
     damaged("follows-higher-gap", "zeroes, then a whole chunk of a higher chunk_id", data + bytes(37) + later.bytes(), None, 5, "Magic", end)
     damaged("follows-higher-tail", "zeroes, a whole chunk of a higher chunk_id, zeroes", data + bytes(3) + later.bytes() + bytes(9), None, 5, "Magic", end)
     ok("follows-higher-committed", "the same, the index covers all before it", data + bytes(37) + later.bytes(), index(5), "current", end)
@@ -1867,26 +1889,26 @@ def proof_cases():
         out["expect"] = read_proof(data, root, **given)
         c.add(out)
 
-    def no(id_, comment, data, root, offset=None, **given):
+    def no(id_, comment, data, root, kind="ProofRoot", offset=None, **given):
         try:
             got = read_proof(data, root, **given)
         except Bad as error:
-            got = error.offset
-        assert got == offset, (id_, got, offset)
-        c.add({**case(id_, comment, data, root, given), "verdict": "reject", "error": {} if offset is None else {"offset": offset}})
+            got = (error.kind, error.offset)
+        assert got == (kind, offset), (id_, got, kind, offset)
+        c.add({**case(id_, comment, data, root, given), "verdict": "reject", "error": {"kind": kind} if offset is None else {"kind": kind, "offset": offset}})
 
     # --- trees that can be built -------------------------------------------------------------------------------
     for n in range(1, 21):
         picked = range(n) if n <= 8 else sorted({0, n // 3, split(n), n - 1})
         for m in range(n):
             path = inclusion_path(m, digests[:n])
-            assert check_inclusion(m, n, path, leaf_hash(digests[m])) == roots[n]
+            assert check_inclusion(m, n, path, leaf_hash(digests[m])) == roots[n] and len(path) == path_length(m, n)
             if m in picked:
                 ok("inclusion-%d-of-%d" % (m, n), "chunk %d of %d" % (m, n), proof_bytes(INCLUSION, m, n, path), roots[n], digest=digests[m])
         picked = range(1, n + 1) if n <= 8 else sorted({1, n // 3, split(n), n - 1})
         for m in range(1, n + 1):
             path = consistency_path(m, digests[:n])
-            assert check_consistency(m, n, path, roots[m]) == (roots[m], roots[n])
+            assert check_consistency(m, n, path, roots[m]) == (roots[m], roots[n]) and len(path) == subproof_length(m, n)
             if m in picked:
                 ok("consistency-%d-to-%d" % (m, n), "%d chunks, then %d" % (m, n), proof_bytes(CONSISTENCY, m, n, path), roots[n], old_root=roots[m])
 
@@ -1908,43 +1930,57 @@ def proof_cases():
                 continue                                # a proof file cannot hold it
             if m == n // 3 or n in (2 ** 32 + 1, LAST):
                 ok("consistency-large-%d-to-%d" % (m, n), "%d chunks, then %d, %d hashes" % (m, n, len(path)), proof_bytes(CONSISTENCY, m, n, path), root, old_root=old)
-    old, root, path = made_consistency(2 ** 63 + 1, LAST, draw)
-    assert len(path) == 65
+    for m in (3, 2 ** 63 + 1):
+        old, root, path = made_consistency(m, LAST, draw)
+        assert len(path) == 65
+        no("consistency-large-%d-65" % m, "65 hashes are needed: no proof file holds them", proof_bytes(CONSISTENCY, m, LAST, path[:64]), root, "Shape", 5, old_root=old)
     old, root, path = made_consistency(LAST, LAST, draw)
     ok("consistency-largest-equal", "the largest tree with itself", proof_bytes(CONSISTENCY, LAST, LAST, path), root, old_root=old)
+
+    # --- the specification's tables -----------------------------------------------------------------------------
+    three = [bytes([x]) * 32 for x in (0x11, 0x22, 0x33)]
+    root = bytes.fromhex("9bee4401962e94b921336a7910a5a9718836ffcbc545dde0a3f34d858beb5752")
+    left = bytes.fromhex("4635e1fa62a599a7880a8d14a56f720a1d40f6e5448ab5a5e39bedc8bd87fa8e")
+    right = bytes.fromhex("5e5caeafc27155c368b6f201107d6f8b270747ce636ac5174a56c6e12ef89ad1")
+    old = bytes.fromhex("cc15b132263fd4fd2748c0e7cb9e1c4ad0afe70fcf9382ee644c4da8af0286a5")
+    assert tree_hash(three) == root and leaf_hash(three[0]) == left and leaf_hash(three[2]) == right and tree_hash(three[:2]) == old
+    ok("spec-inclusion", "the tree of three: chunk 1", proof_bytes(INCLUSION, 1, 3, [left, right]), root, digest=three[1])
+    ok("spec-consistency", "the tree of three: from 2", proof_bytes(CONSISTENCY, 2, 3, [right]), root, old_root=old)
+    ok("spec-8-as-7", "chunk 0 of 8 with b changed to 7: the same turns", proof_bytes(INCLUSION, 0, 7, inclusion_path(0, digests[:8])), roots[8], digest=digests[0])
+    no("spec-8-as-9", "chunk 0 of 8 with b changed to 9", proof_bytes(INCLUSION, 0, 9, inclusion_path(0, digests[:8])), roots[8], "Shape", 5, digest=digests[0])
+    no("spec-8-as-4", "chunk 0 of 8 with b changed to 4", proof_bytes(INCLUSION, 0, 4, inclusion_path(0, digests[:8])), roots[8], "Shape", 5, digest=digests[0])
 
     # --- malformed -------------------------------------------------------------------------------------------------
     path = inclusion_path(5, digests[:11])
     good = proof_bytes(INCLUSION, 5, 11, path)
     root, digest = roots[11], digests[5]
-    assert len(path) == 4
-    both = (("inclusion", INCLUSION, good, {"digest": digest}),
-            ("consistency", CONSISTENCY, proof_bytes(CONSISTENCY, 5, 11, consistency_path(5, digests[:11])), {"old_root": roots[5]}))
-    for name, type_, data, given in both:
-        count = data[5]
+    both = (("inclusion", INCLUSION, good, {"digest": digest}, 4),
+            ("consistency", CONSISTENCY, proof_bytes(CONSISTENCY, 5, 11, consistency_path(5, digests[:11])), {"old_root": roots[5]}, 5))
+    a, b = (5, 11)
+    for name, type_, data, given, count in both:
         end = PROOF_HEADER + 32 * count
-        assert len(data) == end and (count == 4 if type_ == INCLUSION else count == 5)
+        assert len(data) == end and data[5] == count
         for n in (*range(26), 55, 56, end - 1) if type_ == INCLUSION else (0, 3, 4, 5, 8, 16, 23, 24, end - 32, end - 1):
-            starts = [0] + [off for off, _ in PROOF.values()] + [PROOF_HEADER + 32 * i for i in range(count)]
-            no("%s-cut-%d" % (name, n), "%d of %d bytes" % (n, end), data[:n], root, max(s for s in starts if s <= n), **given)
+            no("%s-cut-%d" % (name, n), "%d of %d bytes" % (n, end), data[:n], root, "Truncated", 0 if n < PROOF_HEADER else PROOF_HEADER, **given)
         for n in (1, 32):
-            no("%s-trailing-%d" % (name, n), "%d bytes follow" % n, data + bytes(n), root, end, **given)
+            no("%s-trailing-%d" % (name, n), "%d bytes follow" % n, data + bytes(n), root, "TrailingBytes", end, **given)
+        no("%s-two" % name, "two proofs in one file", data + data, root, "TrailingBytes", end, **given)
         for i in range(4):
-            no("%s-magic-%d" % (name, i), "byte %d of the magic" % i, data[:i] + bytes([data[i] ^ 2]) + data[i + 1:], root, 0, **given)
-        no("%s-frame" % name, "the magic of a frame", b"BIT\x01" + data[4:], root, 0, **given)
-        no("%s-version" % name, "a later version", b"BIP\x02" + data[4:], root, 0, **given)
+            no("%s-magic-%d" % (name, i), "byte %d of the magic" % i, data[:i] + bytes([data[i] ^ 2]) + data[i + 1:], root, "ProofMagic", 0, **given)
+        no("%s-frame" % name, "the magic of a frame", b"BIT\x01" + data[4:], root, "ProofMagic", 0, **given)
+        no("%s-magic-cut" % name, "another magic and cut short", b"BIT\x01" + data[4:20], root, "ProofMagic", 0, **given)
         for value in (b"\x01\x00", b"\x00\x01"):
-            no("%s-reserved-%s" % (name, value.hex()), "reserved is not 0", data[:6] + value + data[8:], root, 6, **given)
+            no("%s-reserved-%s" % (name, value.hex()), "reserved is not 0", data[:6] + value + data[8:], root, "Reserved", 6, **given)
         hashes = [data[i:i + 32] for i in range(PROOF_HEADER, end, 32)]
-        a, b = (5, 11)
         for n in (0, count - 1):
-            no("%s-count-%d" % (name, n), "%d hashes where %d are needed" % (n, count), proof_bytes(type_, a, b, hashes[:n]), root, 5, **given)
-        no("%s-count-more" % name, "a hash too many", proof_bytes(type_, a, b, hashes + hashes[:1]), root, 5, **given)
-        no("%s-count-64" % name, "64 hashes", proof_bytes(type_, a, b, [bytes(32)] * 64), root, 5, **given)
+            no("%s-count-%d" % (name, n), "%d hashes where %d are needed" % (n, count), proof_bytes(type_, a, b, hashes[:n]), root, "Shape", 5, **given)
+        no("%s-count-more" % name, "a hash too many", proof_bytes(type_, a, b, hashes + hashes[:1]), root, "Shape", 5, **given)
+        no("%s-count-64" % name, "64 hashes", proof_bytes(type_, a, b, [bytes(32)] * 64), root, "Shape", 5, **given)
+        no("%s-count-65" % name, "65 hashes", proof_bytes(type_, a, b, [bytes(32)] * 65), root, "TooLarge", 5, **given)
         for n in (65, 255):
-            no("%s-count-%d" % (name, n), "%d hashes" % n, proof_bytes(type_, a, b, [bytes(32)] * (65 if n == 65 else 0), count=n), root, 5, **given)
-        no("%s-claims-less" % name, "count is one less than the hashes that follow", proof_bytes(type_, a, b, hashes, count=count - 1), root, end - 32, **given)
-        no("%s-claims-more" % name, "count is one more than the hashes that follow", proof_bytes(type_, a, b, hashes, count=count + 1), root, end, **given)
+            no("%s-claims-%d" % (name, n), "count %d" % n, proof_bytes(type_, a, b, hashes, count=n), root, "TooLarge", 5, **given)
+        no("%s-claims-less" % name, "count is one less than the hashes that follow", proof_bytes(type_, a, b, hashes, count=count - 1), root, "Shape", 5, **given)
+        no("%s-claims-more" % name, "count is one more than the hashes that follow", proof_bytes(type_, a, b, hashes, count=count + 1), root, "Shape", 5, **given)
         for i in range(count):
             wrong = hashes[:i] + [hashes[i][:31] + bytes([hashes[i][31] ^ 1])] + hashes[i + 1:]
             no("%s-hash-%d" % (name, i), "the last bit of hash %d" % i, proof_bytes(type_, a, b, wrong), root, **given)
@@ -1952,38 +1988,51 @@ def proof_cases():
         no("%s-swapped" % name, "the first two hashes swapped", proof_bytes(type_, a, b, [hashes[1], hashes[0]] + hashes[2:]), root, **given)
         no("%s-root" % name, "the last bit of the root", data, root[:31] + bytes([root[31] ^ 1]), **given)
         no("%s-root-earlier" % name, "the root of another size", data, roots[10], **given)
+        # two faults
+        no("%s-both-type-count" % name, "type and count", proof_bytes(2, a, b, hashes, count=65), root, "Code", 4, **given)
+        no("%s-both-count-reserved" % name, "count over 64 and reserved", proof_bytes(type_, a, b, hashes, count=65, reserved=1), root, "TooLarge", 5, **given)
+        no("%s-both-reserved-sizes" % name, "reserved and sizes", proof_bytes(type_, 12, b, hashes, reserved=1), root, "Reserved", 6, **given)
+        no("%s-both-sizes-count" % name, "sizes and count", proof_bytes(type_, 12, b, hashes, count=3), root, "ProofSizes" if type_ else "ProofChunk", 16, **given)
+        no("%s-both-count-cut" % name, "count is not that of a and b, and no hash is there", proof_bytes(type_, a, b, [], count=count + 1), root, "Shape", 5, **given)
+        no("%s-both-count-trailing" % name, "count is not that of a and b, and bytes follow", proof_bytes(type_, a, b, hashes[:-1]) + b"\x00", root, "Shape", 5, **given)
+        no("%s-both-cut-root" % name, "cut short and another root", data[:-1], roots[10], "Truncated", PROOF_HEADER, **given)
+        no("%s-both-trailing-root" % name, "a byte follows and another root", data + b"\x00", roots[10], "TrailingBytes", end, **given)
     for value in (2, 255):
-        no("type-%d" % value, "type %d" % value, proof_bytes(value, 5, 11, path), root, 4, digest=digest)
+        no("type-%d" % value, "type %d" % value, proof_bytes(value, 5, 11, path), root, "Code", 4, digest=digest)
     for m, n in ((11, 11), (12, 11), (0, 0), (1, 0), (LAST, 11), (LAST, LAST)):
-        no("inclusion-%d-in-%d" % (m, n), "chunk %d of %d" % (m, n), proof_bytes(INCLUSION, m, n, path), root, 8, digest=digest)
-    no("inclusion-0-in-0-empty", "a chunk of the empty tree", proof_bytes(INCLUSION, 0, 0, []), roots[0], 8, digest=digest)
+        no("inclusion-%d-in-%d" % (m, n), "chunk %d of %d" % (m, n), proof_bytes(INCLUSION, m, n, path), root, "ProofChunk", 16, digest=digest)
+    no("inclusion-0-in-0-empty", "a chunk of the empty tree", proof_bytes(INCLUSION, 0, 0, []), roots[0], "ProofChunk", 16, digest=digest)
     for m in (4, 6, 1, 7):
         no("inclusion-as-%d" % m, "the path of chunk 5 for chunk %d" % m, proof_bytes(INCLUSION, m, 11, path), root, digest=digest)
-    no("inclusion-as-10", "the path of chunk 5 for chunk 10, which has fewer hashes", proof_bytes(INCLUSION, 10, 11, path), root, 5, digest=digest)
-    no("inclusion-size-8", "the path in a tree of 11 for one of 8", proof_bytes(INCLUSION, 5, 8, path), root, 5, digest=digest)
-    no("inclusion-size-17", "the path in a tree of 11 for one of 17", proof_bytes(INCLUSION, 5, 17, path), root, 5, digest=digest)
+    no("inclusion-as-10", "the path of chunk 5 for chunk 10, which has fewer hashes", proof_bytes(INCLUSION, 10, 11, path), root, "Shape", 5, digest=digest)
+    no("inclusion-size-8", "the path in a tree of 11 for one of 8", proof_bytes(INCLUSION, 5, 8, path), root, "Shape", 5, digest=digest)
+    no("inclusion-size-17", "the path in a tree of 11 for one of 17", proof_bytes(INCLUSION, 5, 17, path), root, "Shape", 5, digest=digest)
     no("inclusion-digest", "the digest of another chunk", good, root, digest=digests[6])
     no("inclusion-leaf", "the leaf's hash where the digest belongs", good, root, digest=leaf_hash(digest))
     no("inclusion-node", "an inner node passed off as a chunk of a tree half as deep", proof_bytes(INCLUSION, 2, 6, path[1:]), root, digest=node_hash(path[0], leaf_hash(digest)))
+    no("inclusion-node-digests", "the two digests below an inner node passed off as one", proof_bytes(INCLUSION, 2, 6, path[1:]), root, digest=node_hash(leaf_hash(digests[4]), leaf_hash(digest)))
     no("inclusion-one-root", "a tree of one: the digest is not the root", proof_bytes(INCLUSION, 0, 1, []), digests[0], digest=digests[0])
-    no("inclusion-one-hash", "a tree of one with a hash", proof_bytes(INCLUSION, 0, 1, [roots[1]]), roots[1], 5, digest=digests[0])
-    no("inclusion-largest-63", "63 hashes where 64 are needed", proof_bytes(INCLUSION, 0, LAST, [bytes(32)] * 63), roots[1], 5, digest=digests[0])
-    for m, n in ((0, 11), (0, 0), (12, 11), (LAST, 11), (1, 0)):
-        no("consistency-%d-and-%d" % (m, n), "%d chunks, then %d" % (m, n), proof_bytes(CONSISTENCY, m, n, path), root, 8, old_root=roots[5])
-    no("consistency-0-to-11-empty", "every tree goes on from the empty one, but there is no proof of it", proof_bytes(CONSISTENCY, 0, 11, []), root, 8, old_root=roots[0])
-    no("consistency-equal-hash", "equal sizes with a hash", proof_bytes(CONSISTENCY, 11, 11, [root]), root, 5, old_root=root)
+    no("inclusion-one-hash", "a tree of one with a hash", proof_bytes(INCLUSION, 0, 1, [roots[1]]), roots[1], "Shape", 5, digest=digests[0])
+    no("inclusion-largest-63", "63 hashes where 64 are needed", proof_bytes(INCLUSION, 0, LAST, [bytes(32)] * 63), roots[1], "Shape", 5, digest=digests[0])
+    no("consistency-0-and-11", "from 0 to 11", proof_bytes(CONSISTENCY, 0, 11, path), root, "ProofSizes", 8, old_root=roots[5])
+    no("consistency-0-and-0", "from 0 to 0", proof_bytes(CONSISTENCY, 0, 0, []), roots[0], "ProofSizes", 8, old_root=roots[0])
+    no("consistency-0-to-11-empty", "every tree goes on from the empty one, but there is no proof of it", proof_bytes(CONSISTENCY, 0, 11, []), root, "ProofSizes", 8, old_root=roots[0])
+    for m, n in ((12, 11), (LAST, 11), (1, 0)):
+        no("consistency-%d-and-%d" % (m, n), "from %d to %d" % (m, n), proof_bytes(CONSISTENCY, m, n, path), root, "ProofSizes", 16, old_root=roots[5])
+    no("consistency-equal-hash", "equal sizes with a hash", proof_bytes(CONSISTENCY, 11, 11, [root]), root, "Shape", 5, old_root=root)
     no("consistency-equal-differ", "equal sizes, other roots", proof_bytes(CONSISTENCY, 11, 11, []), root, old_root=roots[10])
     five = both[1][2]
     no("consistency-old-root", "the last bit of the old root", five, root, old_root=roots[5][:31] + bytes([roots[5][31] ^ 1]))
     no("consistency-swapped-roots", "old and new root swapped", five, roots[5], old_root=root)
     eight = consistency_path(8, digests[:11])
-    no("consistency-8-with-root", "a complete old tree whose root is sent along", proof_bytes(CONSISTENCY, 8, 11, [roots[8]] + eight), root, 5, old_root=roots[8])
+    no("consistency-8-with-root", "a complete old tree whose root is sent along", proof_bytes(CONSISTENCY, 8, 11, [roots[8]] + eight), root, "Shape", 5, old_root=roots[8])
     no("consistency-8-old-root", "a complete old tree with another old root", proof_bytes(CONSISTENCY, 8, 11, eight), root, old_root=roots[7])
-    no("consistency-8-empty", "a complete old tree and no hash", proof_bytes(CONSISTENCY, 8, 11, []), root, 5, old_root=roots[8])
+    no("consistency-8-empty", "a complete old tree and no hash", proof_bytes(CONSISTENCY, 8, 11, []), root, "Shape", 5, old_root=roots[8])
     forked = digests[:3] + [bytes(32)] + digests[4:11]
     no("consistency-forked", "a tree in which an old chunk was changed", proof_bytes(CONSISTENCY, 5, 11, consistency_path(5, forked)), tree_hash(forked), old_root=roots[5])
     no("consistency-forked-old", "the same with the changed tree's old root", proof_bytes(CONSISTENCY, 5, 11, consistency_path(5, forked)), root, old_root=tree_hash(forked[:5]))
-    no("as-consistency", "an inclusion proof with the type changed", proof_bytes(CONSISTENCY, 5, 11, path), root, 5, old_root=roots[5])
+    no("as-consistency", "an inclusion proof with the type changed", proof_bytes(CONSISTENCY, 5, 11, path), root, "Shape", 5, old_root=roots[5])
+    no("as-inclusion", "a consistency proof with the type changed", proof_bytes(INCLUSION, 5, 11, consistency_path(5, digests[:11])), root, "Shape", 5, digest=digest)
     return c
 
 
