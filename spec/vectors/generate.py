@@ -2404,6 +2404,7 @@ def main(arguments):
     sys.dont_write_bytecode = True
     import ledger
     self_test()
+    ledger.self_test()
     if arguments == ["--example"]:
         print(example(), end="")
         return 0

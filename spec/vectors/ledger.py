@@ -8,7 +8,7 @@ has to agree with every one of them.
 import struct
 
 from generate import (
-    AUTHENTICATED, BODIES, Bad, CALIB, CHUNK, CONFIG, CONTEXT, Cases, DIGEST, END, ENGRAM, FLAGS, Frame, GIST, HMAC, INDEX, KEY, Lcg, MARKS, MIRROR,
+    BODIES, Bad, CALIB, CHUNK, CONTEXT, Cases, DIGEST, END, ENGRAM, FLAGS, Frame, GIST, HMAC, INDEX, KEY, Lcg, MARKS, MIRROR,
     OTHER_KEY, PAD, RESULTS, context_text, crc16, hmac_module, read_frame, sha256,
 )
 
@@ -1919,7 +1919,7 @@ def proof_cases():
             digest = draw()
             root, path = made_inclusion(m, n, leaf_hash(digest), draw)
             assert len(path) <= 64
-            if m == n // 3 or n in (2 ** 32 + 1, LAST):
+            if m == n // 3 or (n in (2 ** 32 + 1, LAST) and m in (0, split(n), n - 1)):
                 ok("inclusion-large-%d-of-%d" % (m, n), "chunk %d of %d, %d hashes" % (m, n, len(path)), proof_bytes(INCLUSION, m, n, path), root, digest=digest)
         for m in sorted({1, 2, n // 3, split(n), split(n) + 1, n - 1}):
             if not 0 < m <= n:
@@ -1928,7 +1928,7 @@ def proof_cases():
             assert check_consistency(m, n, path, old) == (old, root), (m, n)
             if len(path) > 64:
                 continue                                # a proof file cannot hold it
-            if m == n // 3 or n in (2 ** 32 + 1, LAST):
+            if m == n // 3 or (n in (2 ** 32 + 1, LAST) and m in (1, split(n), n - 1)):
                 ok("consistency-large-%d-to-%d" % (m, n), "%d chunks, then %d, %d hashes" % (m, n, len(path)), proof_bytes(CONSISTENCY, m, n, path), root, old_root=old)
     for m in (3, 2 ** 63 + 1):
         old, root, path = made_consistency(m, LAST, draw)
@@ -1968,6 +1968,7 @@ def proof_cases():
         for i in range(4):
             no("%s-magic-%d" % (name, i), "byte %d of the magic" % i, data[:i] + bytes([data[i] ^ 2]) + data[i + 1:], root, "ProofMagic", 0, **given)
         no("%s-frame" % name, "the magic of a frame", b"BIT\x01" + data[4:], root, "ProofMagic", 0, **given)
+        no("%s-magic-alone" % name, "4 bytes, not the magic", b"BIT\x01", root, "ProofMagic", 0, **given)
         no("%s-magic-cut" % name, "another magic and cut short", b"BIT\x01" + data[4:20], root, "ProofMagic", 0, **given)
         for value in (b"\x01\x00", b"\x00\x01"):
             no("%s-reserved-%s" % (name, value.hex()), "reserved is not 0", data[:6] + value + data[8:], root, "Reserved", 6, **given)
@@ -2093,6 +2094,23 @@ def pack_cases():
     chosen("choose-13-2", "2 tokens of 13 bits take 4 bytes, as raw u16 does", [8191] * 2, RAW, U16, 0)
     chosen("choose-12-2", "2 tokens of 12 bits take 3 bytes", [4095] * 2, PACKED, U8, 12)
     return c
+
+
+def self_test():
+    # the tree of the Certificate Transparency project's tests, whose leaves are not digests
+    leaves = [bytes.fromhex(x) for x in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")]
+    for n, root in (
+            (0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), (1, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"),
+            (2, "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"), (3, "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77"),
+            (4, "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"), (5, "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4"),
+            (6, "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef"), (7, "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c"),
+            (8, "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328")):
+        assert tree_hash(leaves[:n]).hex() == root, n
+    # the table of the proof file
+    for k in (1, 5, 63):
+        assert path_length(0, 2 ** k) == k and path_length(2 ** k, 2 ** k + 1) == 1
+    assert path_length(0, 1) == 0 and subproof_length(9, 9) == 0 and subproof_length(4, 8) == 1 and subproof_length(5, 8) == 4
+    assert subproof_length(3, LAST) == 65 and max(subproof_length(m, 2 ** 63) for m in (3, 2 ** 62 + 1, 2 ** 63 - 1)) == 64
 
 
 FILES = (("chunk", chunk_cases), ("index", index_cases), ("ledger", ledger_cases), ("proof", proof_cases), ("pack", pack_cases))
