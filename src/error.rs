@@ -372,6 +372,13 @@ kinds! {
         /// The first thing that does not agree.
         field: &'static str,
     };
+    /// The ledger is shorter than its index says it was.
+    LedgerCut {
+        /// Bytes that the index covers.
+        covered: u64,
+        /// Bytes that are there.
+        found: u64,
+    };
     /// Nothing is known under that position or name.
     Unknown {
         /// What was asked for.
@@ -578,6 +585,11 @@ impl fmt::Display for ErrorKind {
             Self::ForeignIndex { field } => {
                 write!(f, "the index is not this ledger's: {field} does not agree")
             }
+            Self::LedgerCut { covered, found } => write!(
+                f,
+                "the index covers {covered} bytes, the ledger has {found}: committed chunks are gone, or it is \
+                 another ledger's index"
+            ),
             Self::Unknown { field } => write!(f, "there is no {field} of that kind"),
             Self::ContextDiffers => write!(f, "the artefacts come from different contexts"),
             Self::TinyMindJson { reason } => write!(f, "not as TinyMind writes it: {reason}"),

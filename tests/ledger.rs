@@ -77,3 +77,118 @@ fn mistakes_are_told() {
     writer.extend([8]).unwrap();
     assert_eq!(refused(writer.commit().map(drop)), ErrorKind::TokenWidth { index: 0, token: 8, bits: 3 });
 }
+
+/// What a plain vector would do.
+mod model {
+    use std::collections::BTreeMap;
+
+    use bitwire::ledger::{EncodingRule, LedgerError, LedgerOptions, LedgerReader, LedgerWriter};
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Extend(Vec<u32>),
+        Passkey(prop::sample::Index),
+        Span(String, prop::sample::Index, u64),
+        Commit,
+        Reopen,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let tokens = prop_oneof![
+            prop::collection::vec(0..32_000_u32, 0..70),
+            prop::collection::vec(any::<u32>(), 0..20),
+            prop::collection::vec(0..2_u32, 0..200),
+        ];
+        prop_oneof![
+            4 => tokens.prop_map(Step::Extend),
+            1 => any::<prop::sample::Index>().prop_map(Step::Passkey),
+            1 => ("[a-cé]{1,3}", any::<prop::sample::Index>(), 1..20_u64).prop_map(|(n, i, l)| Step::Span(n, i, l)),
+            1 => Just(Step::Commit),
+            1 => Just(Step::Reopen),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        #[test]
+        fn a_ledger_is_a_vector(
+            steps in prop::collection::vec(step(), 1..30),
+            chunk_tokens in 1..40_u32,
+            stride in 1..5_u32,
+            rule in 0..3,
+        ) {
+            let folder = super::folder();
+            let path = folder.path().join("a.ledger");
+            let rule = [EncodingRule::Auto, EncodingRule::Raw, EncodingRule::Packed][rule as usize];
+            let options = || LedgerOptions::new().chunk_tokens(chunk_tokens).anchor_stride(stride).encoding(rule);
+            let mut writer = LedgerWriter::create(&path, options()).unwrap();
+            let mut tokens: Vec<u32> = Vec::new();
+            let (mut passkeys, mut spans) = (BTreeMap::new(), BTreeMap::new());
+            // What the last commit had: marks that no token came to carry are lost with a writer.
+            let mut committed = (0, BTreeMap::new(), BTreeMap::new());
+            let commit = |writer: &mut LedgerWriter| match writer.commit() {
+                Ok(commit) => Some(commit),
+                Err(LedgerError::Refused(_)) => None,
+                Err(other) => panic!("{other}"),
+            };
+            for step in steps {
+                match step {
+                    Step::Extend(more) => {
+                        writer.extend_from_slice(&more).unwrap();
+                        tokens.extend(more);
+                    }
+                    Step::Passkey(i) if !tokens.is_empty() => {
+                        let position = i.index(tokens.len());
+                        let marked = writer.mark_passkey(position as u64, tokens[position]);
+                        prop_assert_eq!(marked.is_err(), passkeys.contains_key(&(position as u64)));
+                        passkeys.insert(position as u64, tokens[position]);
+                    }
+                    Step::Span(name, i, len) if !tokens.is_empty() => {
+                        let start = i.index(tokens.len()) as u64;
+                        let len = len.min(tokens.len() as u64 - start);
+                        let marked = writer.mark_span(&name, start, len);
+                        prop_assert_eq!(marked.is_err(), spans.contains_key(&name));
+                        spans.entry(name).or_insert((start, len));
+                    }
+                    Step::Commit => {
+                        if let Some(commit) = commit(&mut writer) {
+                            prop_assert_eq!(commit.tokens, tokens.len() as u64);
+                            committed = (tokens.len(), passkeys.clone(), spans.clone());
+                        }
+                    }
+                    Step::Reopen => {
+                        if commit(&mut writer).is_some() {
+                            committed = (tokens.len(), passkeys.clone(), spans.clone());
+                        }
+                        drop(writer);
+                        writer = LedgerWriter::open(&path, options()).unwrap();
+                        prop_assert!(writer.recovered().is_none());
+                        // Chunks that were handed to the system stay.
+                        let there = writer.total_tokens() as usize;
+                        prop_assert!(there >= committed.0);
+                        tokens.truncate(there);
+                        (passkeys, spans) = (committed.1.clone(), committed.2.clone());
+                    }
+                    _ => {}
+                }
+            }
+            let reader = LedgerReader::open(&path).unwrap();
+            let there = reader.total_tokens() as usize;
+            prop_assert!(there >= committed.0 && there <= tokens.len());
+            prop_assert_eq!(&reader.recall_range(0..there as u64).unwrap(), &tokens[..there]);
+            for (&position, &token) in &committed.1 {
+                prop_assert_eq!(reader.passkey(position).unwrap().token, token);
+            }
+            for (name, &(start, len)) in &committed.2 {
+                let span = reader.span(name).unwrap();
+                prop_assert_eq!((span.start, span.len), (start, len));
+            }
+            let verified = reader.verify_on(2, |_| ()).unwrap();
+            prop_assert_eq!(verified.root, reader.claimed_root());
+            if there == committed.0 {
+                prop_assert_eq!(reader.index(stride).unwrap(), std::fs::read(folder.path().join("a.ledger.idx")).unwrap());
+            }
+        }
+    }
+}

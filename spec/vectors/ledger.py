@@ -406,12 +406,16 @@ class Walk:
         self.chunks, self.offsets = [], []
         self.at, self.tokens = 0, 0
         self.positions, self.names = set(), set()
-        self.failure = None
+        self.failure, self.stage = None, None
         if key is not None and not 16 <= len(key) <= 64:
             raise Bad("KeyLength", 0)
         while self.at < len(data):
             try:
+                self.stage = "frame"
+                read_frame(data[self.at:], False)
+                self.stage = "view"
                 chunk = read_chunk(data[self.at:], exact=False)
+                self.stage = "ledger"
                 self.check(chunk)
             except Bad as error:
                 self.failure = Bad(error.kind, self.at + error.offset)
@@ -636,11 +640,48 @@ def whole_chunk_follows(data, at, walk):
     return False
 
 
+TORN_FRAME = ("Truncated", "Magic", "TlvOrder", "ConfigNotFirst", "CriticalTlv", "ReservedTlv", "TlvLength", "Crc", "Digest")
+
+
+def of_later_version(rest):
+    """A frame of a later version: by its magic, or by critical or reserved TLVs under a good CRC."""
+    if rest[:3] == b"BIT" and len(rest) > 3 and rest[3] > 1:
+        return True
+    at, payload_len = 12, None
+    while rest[:4] == b"BIT\x01" and at + 3 <= len(rest):
+        type_, length = struct.unpack_from(">BH", rest, at)
+        if type_ == 0x01 and length == 24 and at == 12 and at + 27 <= len(rest):
+            payload_len = struct.unpack_from(">Q", rest, at + 3 + 16)[0]
+        at += 3 + length
+        if type_ == 0xFF and length == 0:
+            if payload_len is None or at + payload_len + 2 > len(rest):
+                return False
+            return crc16(rest[4:at + payload_len]) == struct.unpack_from(">H", rest, at + payload_len)[0]
+    return False
+
+
+def is_torn(walk, fits):
+    """Whether what does not pass, at or after the committed length, is what a crash can leave."""
+    rest = walk.data[walk.at:]
+    if walk.stage == "frame":
+        if walk.failure.kind not in TORN_FRAME or (walk.failure.kind in ("CriticalTlv", "ReservedTlv", "Magic") and of_later_version(rest)):
+            return False
+        if fits:
+            return True
+        if not walk.chunks and rest[:4] != b"BIT\x01"[:len(rest[:4])]:
+            return False
+        return not whole_chunk_follows(walk.data, walk.at, walk)
+    if walk.stage == "ledger" and fits:
+        chunk = read_chunk(rest, exact=False)
+        return chunk.id != len(walk.chunks) or chunk.start != walk.tokens
+    return False
+
+
 def index_fits(walk, index, length):
-    """current, stale or foreign; Damaged if what the index covers does not pass."""
+    """current, stale, foreign or short; Damaged if what the index covers does not pass."""
     f, v = index[0], index[1]
     if v["ledger_len"] > length:
-        return "foreign"
+        return "short"
     if walk.chunks:
         first = walk.chunks[0].frame
         ours, theirs = f.find(CONTEXT), first.find(CONTEXT)
@@ -664,7 +705,7 @@ def open_ledger(data, index_data, key=None):
             verdict = index_fits(walk, index, len(data))
         except Bad as refused:
             verdict, error = "rejected", refused
-    if walk.failure and verdict not in ("current", "stale") and whole_chunk_follows(data, walk.at, walk):
+    if walk.failure and not is_torn(walk, verdict in ("current", "stale")):
         raise Damaged(len(walk.chunks), walk.failure)
     out = {"index": verdict}
     if error:
@@ -1740,11 +1781,11 @@ def open_cases(c):
     damaged("rejected-damaged", "the index is refused; a hole in chunk 1 and whole chunks after it", broken, good[:-1], 1, "Crc", off)
 
     # --- foreign -------------------------------------------------------------------------------------------------
-    def foreign(name, comment, change=None, base=None, ledger=None, whole_len=None):
+    def foreign(name, comment, change=None, base=None, ledger=None, whole_len=None, verdict="foreign"):
         x = base or index(5)
         if change:
             change(x)
-        ok("foreign-" + name, comment, data if ledger is None else ledger, x, "foreign", end if whole_len is None else whole_len)
+        ok("foreign-" + name, comment, data if ledger is None else ledger, x, verdict, end if whole_len is None else whole_len)
 
     others = sample_frames()
     others[3] = chunk_frame(3, 9, [70001], spans=[(b"a", 3, 6)])
@@ -1774,13 +1815,13 @@ def open_cases(c):
     foreign("chunk-tokens", "chunk_tokens one more", lambda x: x.claim(chunk_tokens=5))
     foreign("count", "chunk_count one more, of the same anchors", lambda x: x.claim(chunk_count=6))
     foreign("len-less", "ledger_len one less", lambda x: x.claim(ledger_len=end - 1))
-    foreign("len-more", "ledger_len one more than the ledger has", lambda x: x.claim(ledger_len=end + 1))
-    foreign("len-max", "ledger_len 2^64 - 1", lambda x: x.claim(ledger_len=LAST))
+    foreign("len-more", "ledger_len one more than the ledger has", lambda x: x.claim(ledger_len=end + 1), verdict="short")
+    foreign("len-max", "ledger_len 2^64 - 1", lambda x: x.claim(ledger_len=LAST), verdict="short")
     foreign("len-middle", "ledger_len in the middle of a chunk", lambda x: x.claim(ledger_len=at[4] - 1), index(4))
     foreign("len-other-end", "ledger_len at the end of another chunk", lambda x: x.claim(ledger_len=at[5]), index(4))
-    foreign("covers-more", "the index covers 5 chunks, the ledger has 4", None, None, data[:at[4]], at[4])
-    foreign("covers-more-cut", "the index covers 5 chunks, the ledger ends within the fifth", None, None, data[:at[5] - 1], at[4])
-    foreign("covers-empty", "the index covers 5 chunks, the ledger is empty", None, None, b"", 0)
+    foreign("covers-more", "the index covers 5 chunks, the ledger has 4", None, None, data[:at[4]], at[4], verdict="short")
+    foreign("covers-more-cut", "the index covers 5 chunks, the ledger ends within the fifth", None, None, data[:at[5] - 1], at[4], verdict="short")
+    foreign("covers-empty", "the index covers 5 chunks, the ledger is empty", None, None, b"", 0, verdict="short")
     foreign("ctx", "another ctx", None, index(5, ctx=bytes(8)))
     foreign("context-more", "the index has CONTEXT_V1, the ledger has none", None, index(5, context=NAMED))
     foreign("context-less", "the ledger has CONTEXT_V1, the index has none, the ctx are equal", None, index_of(named, 2, ctx=named[0].ctx), joined(named), len(joined(named)))
@@ -1840,6 +1881,36 @@ def open_cases(c):
         damaged("flip-%s-none" % name, "a bit of chunk 2 changed: %s, no index" % name, bytes(broken), None, 2, kind, at[2] + off)
         damaged("flip-%s" % name, "a bit of chunk 2 changed: %s, the index covers all" % name, bytes(broken), index(5), 2, kind, at[2] + off)
         ok("flip-%s-torn" % name, "a bit of chunk 2 changed: %s, the index covers 2" % name, bytes(broken), index(2), "current", at[2])
+
+    # --- what no crash leaves ------------------------------------------------------------------------------------
+    more = chunk_frame(5, 13, [1, 2])
+    for name, frame, kind, off in (
+            ("flags", with_changes(more, [("flags", lambda f: f.poke(FLAGS, 0, struct.pack(">I", 8)))]), "FlagBits", more.val(FLAGS)),
+            ("spare", with_changes(chunk_frame(5, 13, [1, 2, 3]), [("spare", spare_bit)]), "SpareBits", None),
+            ("kind", sample_index().build(), "Kind", None),
+            ("ctx", chunk_frame(5, 13, [1], ctx=bytes(8)), "ContextDiffers", 4),
+            ("signed", chunk_frame(5, 13, [1], key=KEY), "MixedHmac", None),
+            ("marked", chunk_frame(5, 13, [1], passkeys=[1]), "Duplicate", None)):
+        walk = Walk(data + frame.bytes())
+        assert walk.failure.kind == kind and (off is None or walk.failure.offset == end + off), (name, walk.failure.kind)
+        for with_index in (None, index(5)):
+            damaged("never-%s%s" % (name, "" if with_index else "-none"), "after the last chunk a good frame that fails another check: " + kind, data + frame.bytes(), with_index, 5, kind, walk.failure.offset)
+    damaged("never-version", "after the last chunk a frame of a later version", data + b"BIT\x02" + bytes(40), index(5), 5, "Magic", end)
+    late = bytearray(more.bytes())
+    late[more.off(CHUNK)] = 0x60
+    ok("torn-critical", "an unknown critical TLV under a wrong CRC", data + bytes(late), index(5), "current", end)
+    late = b"BIT\x01" + late[4:-2] + struct.pack(">H", crc16(bytes(late[4:-2])))
+    damaged("never-critical", "an unknown critical TLV under a good CRC", data + late, index(5), 5, "CriticalTlv", end + more.off(CHUNK))
+    damaged("never-critical-none", "the same without an index", data + late, None, 5, "CriticalTlv", end + more.off(CHUNK))
+    ok("old-content", "after the committed chunks an old one, whole", data + frames[1].bytes(), index(5), "current", end)
+    damaged("old-content-none", "the same without an index", data + frames[1].bytes(), None, 5, "Shape", end + chk_off(frames[1], "chunk_id"))
+    damaged("no-ledger", "a text for a ledger", b"not a ledger at all", None, 0, "Magic", 0)
+    damaged("no-ledger-byte", "a byte that no magic begins with", b"n", None, 0, "Truncated", 0)
+    ok("no-ledger-index", "the same under an index of no chunks: it was never committed", b"not a ledger at all", index_of([]), "current", 0)
+    ok("first-torn", "the first chunk cut short, no index", data[:40], None, None, 0)
+    ok("first-torn-byte", "its first byte", data[:1], None, None, 0)
+    signed = sample_frames(key=KEY)
+    damaged("never-key", "every chunk fails under a wrong key: nothing may be cut off", signed, None, 0, "Hmac", signed[0].val(HMAC) + 1, OTHER_KEY)
 
     # --- what follows a torn chunk -----------------------------------------------------------------------------
     cut = data[:at[4] + 60]

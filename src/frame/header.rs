@@ -2,9 +2,13 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::MAGIC;
+#[cfg(feature = "std")]
+use super::config::ConfigRaw;
 use super::config::{Config, Kind};
 use super::context::ContextHash;
 use super::digest::HashRaw;
+#[cfg(any(feature = "std", feature = "hmac"))]
+use super::tlv::TlvType;
 use super::tlv::{Tlv, Tlvs};
 use super::view::{CONFIG_VALUE_AT, Fields, Places, TLVS_AT, hash_at};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,6 +45,40 @@ impl<'a> FrameHeader<'a> {
     pub(crate) fn measure(bytes: &'a [u8]) -> Result<(u64, u64)> {
         let fields = Fields::read_from(&mut Reader::new(bytes, 0))?;
         Ok((u64::from(fields.places.payload), fields.config.payload_len.get()))
+    }
+
+    /// The length of the frame at the start of `bytes`, of whatever TLVs it consists: those of a later version too. Only
+    /// what is needed to find its end is checked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Truncated`] within the header; any other kind if this is no frame.
+    #[cfg(feature = "std")]
+    pub(crate) fn measure_unknown(bytes: &[u8]) -> Result<u64> {
+        let mut reader = Reader::new(bytes, 0);
+        let found = *reader.take_array("magic")?;
+        if found != MAGIC {
+            return Err(Error::new(ErrorKind::Magic { found }, 0));
+        }
+        reader.take_array::<8>("ctx")?;
+        let mut payload_len = None;
+        // Types increase, so there are no more than this.
+        for _ in 0..=u8::MAX {
+            let at = reader.offset();
+            let &[tlv_type, hi, lo] = reader.take_array("TLV header")?;
+            let value = reader.take("TLV value", u64::from(u16::from_be_bytes([hi, lo])))?;
+            match (tlv_type, payload_len) {
+                (TlvType::CONFIG, None) if value.len() == size_of::<ConfigRaw>() => {
+                    payload_len = value.last_chunk().map(|&len| u64::from_be_bytes(len));
+                }
+                (TlvType::END, Some(payload)) if value.is_empty() => {
+                    let len = reader.offset().checked_add(payload).and_then(|len| len.checked_add(2));
+                    return len.ok_or(Error::new(ErrorKind::Size { field: "the frame" }, at));
+                }
+                (found, None) => return Err(Error::new(ErrorKind::ConfigNotFirst { found }, at)),
+                _ => {}
+            }
+        }
+        Err(Error::new(ErrorKind::TlvMissing { tlv: TlvType::END }, reader.offset()))
     }
 
     /// The header of a checked frame.
@@ -159,7 +197,7 @@ impl<'a> FrameHeader<'a> {
     /// Where HMAC_V1 stands or would stand.
     #[cfg(any(feature = "std", feature = "hmac"))]
     pub(crate) fn hmac_place(&self) -> u64 {
-        self.place_of(super::tlv::TlvType::HMAC)
+        self.place_of(TlvType::HMAC)
     }
 }
 

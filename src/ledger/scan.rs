@@ -15,7 +15,7 @@ use super::merkle::Digest;
 use super::source::{Source, fetch};
 use super::storage::Part;
 use crate::error::{Error, ErrorKind};
-use crate::frame::{ContextHash, Frame, FrameHeader, MAGIC, payload_truncated};
+use crate::frame::{ContextHash, Frame, FrameHeader, MAGIC, TlvType, crc16, payload_truncated};
 
 /// Bytes at the end of a ledger that belong to no whole chunk: what a crash left of tokens that were never committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,8 +200,8 @@ impl State {
         Some((offset, end.checked_sub(offset)?))
     }
 
-    /// Holds an index of as many bytes to this state; of the passkeys' tokens nothing is known yet.
-    fn check_index(&self, index: &Index<'_>) -> Result<(), Error> {
+    /// Holds an index to what the chunks have in common.
+    fn check_identity(&self, index: &Index<'_>) -> Result<(), Error> {
         let foreign = |field| Error::caller(ErrorKind::ForeignIndex { field });
         if let Some(identity) = &self.identity {
             let header = index.frame().header();
@@ -212,6 +212,12 @@ impl State {
                 return Err(foreign("the presence of HMAC_V1"));
             }
         }
+        Ok(())
+    }
+
+    /// Holds an index of as many bytes to this state; of the passkeys' tokens nothing is known yet.
+    fn check_index(&self, index: &Index<'_>) -> Result<(), Error> {
+        let foreign = |field| Error::caller(ErrorKind::ForeignIndex { field });
         self.index.check_chunks(index)?;
         let places = self.passkeys.keys().map(|&position| {
             let found = self.entry_of(position);
@@ -253,67 +259,92 @@ pub(super) fn open<S: Source + ?Sized>(
     let io = |error| LedgerError::io(Part::Ledger)(error);
     let len = source.len().map_err(io)?;
     let stride = index.map_or(DEFAULT_ANCHOR_STRIDE, Index::anchor_stride);
-    let identity = index.map(|index| {
-        let header = index.frame().header();
-        let context_json = header.context_json().map(Box::from);
-        Identity { ctx: header.ctx(), context_json, signed: header.has_hmac() }
-    });
-    // Of the index nothing is believed but how far to read before it is compared: the first chunk says what it is.
-    let none_covered = index.is_none_or(|index| index.chunk_count() == 0);
     let builder = IndexBuilder::new(stride).map_err(LedgerError::Index)?;
-    let mut state = State::new(builder, identity.filter(|_| none_covered));
+    let mut state = State::new(builder, None);
     let mut buffer = Vec::new();
     let committed = index.map_or(0, Index::ledger_len);
     if let Some(index) = index {
         if let Some(key) = key {
             verify_frame(index.frame(), Some(key)).map_err(LedgerError::Index)?;
         }
-        let foreign = |field| LedgerError::Index(Error::caller(ErrorKind::ForeignIndex { field }));
         if committed > len {
-            return Err(foreign("ledger_len, which is over the ledger's length,"));
+            let cut = ErrorKind::LedgerCut { covered: committed, found: len };
+            return Err(LedgerError::Index(Error::caller(cut)));
         }
         while state.index.ledger_len() < committed {
             let offset = state.index.ledger_len();
             let chunk = state.index.chunk_count();
-            let damaged = |error: Error| LedgerError::Damaged { chunk, error: error.nested(offset) };
-            let header = header_at(source, &mut buffer, offset, committed).map_err(io)?.map_err(damaged)?;
-            let pushed = ChunkHeader::from_header(&header).and_then(|chunk| {
+            let header = header_at(source, &mut buffer, offset, len).map_err(io)?;
+            let pushed = header.and_then(|header| {
+                let chunk = ChunkHeader::from_header(&header)?;
                 state.check_follows(&chunk)?;
                 state.check_marks(&chunk)?;
-                let missing = || Error::new(ErrorKind::DigestMissing, header.len());
-                // A chunk that ends beyond what was committed: the index is another ledger's.
+                let missing = || Error::new(ErrorKind::DigestMissing, header.place_of(TlvType::DIGEST));
                 let digest = *header.claimed_digest().ok_or_else(missing)?;
                 state.push(&chunk, &digest)
             });
-            pushed.map_err(damaged)?;
+            if let Err(error) = pushed {
+                // What is wrong with the whole chunk comes before what is wrong with its header.
+                let whole = chunk_at(source, &mut buffer, offset, len).map_err(io)?;
+                let error = whole.err().unwrap_or(error).nested(offset);
+                return Err(LedgerError::Damaged { chunk, error });
+            }
+            if chunk == 0 {
+                state.check_identity(index).map_err(LedgerError::Index)?;
+            }
         }
-        if state.index.ledger_len() > committed {
-            return Err(foreign("ledger_len"));
-        }
+        // One that ends in the middle of a chunk is not this ledger's either.
         state.check_index(index).map_err(LedgerError::Index)?;
     }
 
-    let mut covered = state.index.chunk_count();
+    let covered = state.index.chunk_count();
     let mut tail = None;
     while state.index.ledger_len() < len {
         let offset = state.index.ledger_len();
-        let checked = chunk_at(source, &mut buffer, offset, len).map_err(io)?;
-        let error = match checked.and_then(|chunk| admit(&mut state, &chunk, key)) {
-            Ok(()) => continue,
-            Err(error) => error.nested(offset),
+        let frame = frame_at(source, &mut buffer, offset, len).map_err(io)?;
+        let (torn, error) = match frame {
+            Ok(frame) => match Chunk::from_frame(&frame).and_then(|chunk| admit(&mut state, &chunk, key)) {
+                Ok(()) => {
+                    if let (Some(index), 1) = (index, state.index.chunk_count()) {
+                        state.check_identity(index).map_err(LedgerError::Index)?;
+                    }
+                    continue;
+                }
+                Err(error) => (index.is_some() && is_old_chunk(&state, &frame), error),
+            },
+            Err(error) => {
+                let start = state.index.chunk_count() == 0;
+                let torn = match error.kind() {
+                    // A magic that is not there can be torn, but then it is the beginning of a ledger that is.
+                    _ if index.is_none() && start && !begins_with_magic(source, len).map_err(io)? => false,
+                    ErrorKind::Magic { found: [b'B', b'I', b'T', version] } => version < 2,
+                    ErrorKind::CriticalTlv { .. } | ErrorKind::ReservedTlv { .. } => {
+                        !is_of_later_version(source, &mut buffer, offset, len).map_err(io)?
+                    }
+                    kind => is_structure(kind),
+                };
+                let torn = torn
+                    && (index.is_some() || !whole_chunk_follows(source, &state, offset, len).map_err(io)?);
+                (torn, error)
+            }
         };
-        let next = state.index.chunk_count();
-        if index.is_none() && whole_chunk_follows(source, &state, offset, len).map_err(io)? {
-            return Err(LedgerError::Damaged { chunk: next, error });
+        let error = error.nested(offset);
+        if !torn {
+            return Err(LedgerError::Damaged { chunk: state.index.chunk_count(), error });
         }
         tail = Some(TornTail { offset, len: len.saturating_sub(offset), error });
         break;
     }
+    if let (Some(index), None) = (index, &state.identity) {
+        let header = index.frame().header();
+        let context_json = header.context_json().map(Box::from);
+        state.identity = Some(Identity { ctx: header.ctx(), context_json, signed: header.has_hmac() });
+    }
     let index = match index {
         None => IndexState::Missing,
         Some(_) => {
-            covered = state.index.chunk_count().saturating_sub(covered);
-            if covered == 0 { IndexState::Current } else { IndexState::Stale { chunks: covered } }
+            let chunks = state.index.chunk_count().saturating_sub(covered);
+            if chunks == 0 { IndexState::Current } else { IndexState::Stale { chunks } }
         }
     };
     Ok(Opened { state, tail, index })
@@ -360,7 +391,7 @@ fn with_header<'a, S: Source + ?Sized, T>(
     loop {
         let len = guess.min(available);
         let bytes = fetch(source, buffer, offset, len)?;
-        match FrameHeader::measure(bytes) {
+        match FrameHeader::measure_unknown(bytes) {
             Err(error) if matches!(error.kind(), ErrorKind::Truncated { .. }) && len < available => {
                 guess = guess.saturating_mul(4);
             }
@@ -381,13 +412,13 @@ fn header_at<'a, S: Source + ?Sized>(
     with_header(source, buffer, offset, end, FrameHeader::parse)
 }
 
-/// The chunk whose frame starts at `offset`, checked whole. The error's offset counts from there.
-pub(super) fn chunk_at<'a, S: Source + ?Sized>(
+/// The frame that starts at `offset`, checked. The error's offset counts from there.
+fn frame_at<'a, S: Source + ?Sized>(
     source: &'a S,
     buffer: &'a mut Vec<u8>,
     offset: u64,
     end: u64,
-) -> io::Result<Result<Chunk<'a>, Error>> {
+) -> io::Result<Result<Frame<'a>, Error>> {
     let available = end.saturating_sub(offset);
     let len = match with_header(source, buffer, offset, end, FrameHeader::measure)? {
         Ok((header, payload)) => {
@@ -402,7 +433,64 @@ pub(super) fn chunk_at<'a, S: Source + ?Sized>(
         Err(error) => return Ok(Err(error)),
     };
     let bytes = fetch(source, buffer, offset, len)?;
-    Ok(Chunk::parse_exact(bytes))
+    Ok(Frame::parse_exact(bytes))
+}
+
+/// The chunk whose frame starts at `offset`, checked whole. The error's offset counts from there.
+pub(super) fn chunk_at<'a, S: Source + ?Sized>(
+    source: &'a S,
+    buffer: &'a mut Vec<u8>,
+    offset: u64,
+    end: u64,
+) -> io::Result<Result<Chunk<'a>, Error>> {
+    Ok(frame_at(source, buffer, offset, end)?.and_then(|frame| Chunk::from_frame(&frame)))
+}
+
+/// Whether a frame that fails so may be one that was not written to its end: steps 1 to 6 of spec/frame.md, and 13.
+const fn is_structure(kind: ErrorKind) -> bool {
+    use ErrorKind as K;
+    matches!(
+        kind,
+        K::Truncated { .. }
+            | K::Size { .. }
+            | K::Magic { .. }
+            | K::TlvOrder { .. }
+            | K::ConfigNotFirst { .. }
+            | K::TlvLength { .. }
+            | K::Crc { .. }
+            | K::Digest
+    )
+}
+
+/// Whether a whole chunk that may not stand there is one that stood there before, or elsewhere in this ledger.
+fn is_old_chunk(state: &State, frame: &Frame<'_>) -> bool {
+    let next = (state.index.chunk_count(), state.index.total_tokens());
+    Chunk::from_frame(frame).is_ok_and(|chunk| (chunk.id(), chunk.start()) != next)
+}
+
+/// Whether a source begins with the magic, or is the beginning of it.
+fn begins_with_magic<S: Source + ?Sized>(source: &S, len: u64) -> io::Result<bool> {
+    let mut start = [0; MAGIC.len()];
+    let there = usize::try_from(len).unwrap_or(usize::MAX).min(MAGIC.len());
+    let start = start.get_mut(..there).unwrap_or_default();
+    source.read_exact_at(start, 0)?;
+    Ok(MAGIC.starts_with(start))
+}
+
+/// Whether a frame that is refused for its TLV types has a good CRC all the same: then nothing tore it.
+fn is_of_later_version<S: Source + ?Sized>(
+    source: &S,
+    buffer: &mut Vec<u8>,
+    offset: u64,
+    end: u64,
+) -> io::Result<bool> {
+    let len = match with_header(source, buffer, offset, end, FrameHeader::measure_unknown)? {
+        Ok(len) if len <= end.saturating_sub(offset) => len,
+        _ => return Ok(false),
+    };
+    let covered = fetch(source, buffer, offset, len)?.get(MAGIC.len()..).unwrap_or_default();
+    // A CRC over what it covers and itself is 0.
+    Ok(crc16(covered) == 0)
 }
 
 /// Whether a whole chunk of this ledger that is not among those of `state` follows anywhere after `offset`.

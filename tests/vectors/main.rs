@@ -1,6 +1,9 @@
 //! Holds the library to spec/vectors, which were made from the documents alone.
 #![cfg(all(feature = "alloc", feature = "hmac"))]
 
+#[cfg(feature = "std")]
+mod ledger;
+
 use std::path::Path;
 
 use bitwire::beacon::mu16::{self, Step};
