@@ -78,6 +78,43 @@ fn mistakes_are_told() {
     assert_eq!(refused(writer.commit().map(drop)), ErrorKind::TokenWidth { index: 0, token: 8, bits: 3 });
 }
 
+/// A passkey that turns out to be another token is an error once; the writer can go on without it.
+#[test]
+fn a_wrong_passkey_is_dropped() {
+    let folder = folder();
+    let path = folder.path().join("a.ledger");
+    let mut writer = LedgerWriter::create(&path, LedgerOptions::new().chunk_tokens(4)).unwrap();
+    writer.mark_passkey(6, 9).unwrap();
+    writer.mark_passkey(1, 2).unwrap();
+    writer.extend_from_slice(&[1, 2, 3, 4, 5]).unwrap();
+    let error = writer.extend_from_slice(&[6, 7, 8, 9]).unwrap_err();
+    assert_eq!(error.to_string(), "the token at position 6 is 7, not 9");
+    // Those before the error are there, those after it are not.
+    assert_eq!(writer.total_tokens(), 8);
+    writer.extend_from_slice(&[9]).unwrap();
+    writer.commit().unwrap();
+    let reader = LedgerReader::open(&path).unwrap();
+    assert_eq!(reader.recall_range(0..9).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(reader.passkeys().unwrap().len(), 1);
+}
+
+#[test]
+fn the_empty_ledger_reads() {
+    let folder = folder();
+    let path = folder.path().join("a.ledger");
+    LedgerWriter::create(&path, LedgerOptions::new()).unwrap();
+    let reader = LedgerReader::open(&path).unwrap();
+    assert_eq!((reader.total_tokens(), reader.index_state()), (0, IndexState::Current));
+    assert!(
+        reader.recall(0).is_err()
+            && reader.prove(0).is_err()
+            && reader.recall_range(0..0).unwrap().is_empty()
+    );
+    assert_eq!(reader.verify(|_| ()).unwrap().chunks, 0);
+    #[cfg(feature = "mmap")]
+    assert_eq!(LedgerReader::map(&path).unwrap().total_tokens(), 0);
+}
+
 /// What a plain vector would do.
 mod model {
     use std::collections::BTreeMap;

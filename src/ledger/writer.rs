@@ -362,7 +362,7 @@ impl<S: Storage> LedgerWriter<S> {
     ///
     /// # Errors
     /// [`LedgerError::Io`] and [`LedgerError::Poisoned`]; [`LedgerError::Refused`] for a passkey marked beforehand whose token
-    /// turns out to be another, a token that the encoding asked for cannot hold, or more than 2^64 - 1 positions. After any error the tokens handed in by this
+    /// turns out to be another (the mark is dropped), a token that the encoding asked for cannot hold, or more than 2^64 - 1 positions. After any error the tokens handed in by this
     /// call are in the ledger in part.
     pub fn extend_from_slice(&mut self, mut tokens: &[u32]) -> Result<()> {
         self.check_not_poisoned()?;
@@ -581,12 +581,15 @@ impl<S: Storage> LedgerWriter<S> {
         let start = self.state.index.total_tokens();
         let overflow = refused(Error::caller(ErrorKind::Size { field: "the positions of the ledger" }));
         let end = start.checked_add(tokens.len() as u64).ok_or(overflow)?;
-        for (&position, &expected) in self.due_passkeys.range(start..end) {
+        let wrong = self.due_passkeys.range(start..end).find_map(|(&position, &expected)| {
             let i = usize::try_from(position.saturating_sub(start)).unwrap_or(usize::MAX);
             let found = tokens.get(i).copied().unwrap_or_default();
-            if found != expected {
-                return Err(refused(Error::caller(ErrorKind::PasskeyToken { position, expected, found })));
-            }
+            (found != expected).then_some((position, expected, found))
+        });
+        if let Some((position, expected, found)) = wrong {
+            // Dropped, so that the writer can go on.
+            self.due_passkeys.remove(&position);
+            return Err(refused(Error::caller(ErrorKind::PasskeyToken { position, expected, found })));
         }
 
         let mut room = usize::from(u16::MAX).saturating_sub(4);
