@@ -687,6 +687,8 @@ def index_fits(walk, index, length):
         ours, theirs = f.find(CONTEXT), first.find(CONTEXT)
         if f.ctx != first.ctx or (ours and ours.value) != (theirs and theirs.value):
             return "foreign"
+        if bool(f.find(HMAC)) != bool(first.find(HMAC)):
+            return "foreign"
     if walk.at < v["ledger_len"]:
         raise Damaged(len(walk.chunks), walk.failure)
     covered = [i for i, off in enumerate(walk.offsets) if off < v["ledger_len"]]
@@ -1827,6 +1829,8 @@ def open_cases(c):
     foreign("context-less", "the ledger has CONTEXT_V1, the index has none, the ctx are equal", None, index_of(named, 2, ctx=named[0].ctx), joined(named), len(joined(named)))
     foreign("context", "another CONTEXT_V1", None, index_of(named, 2, context=CONTEXT_0), joined(named), len(joined(named)))
     foreign("empty-ctx", "an index of no chunk with another ctx", None, index_of([], ctx=bytes(8)))
+    foreign("unsigned", "a signed ledger, its index not signed", None, index_of(signed, 2), joined(signed), whole)
+    foreign("signed", "a ledger that is not signed, its index signed", None, index_of(frames, 2, key=KEY))
     foreign("torn", "the index of another ledger and a torn tail", None, index_of(others[:4], 2), data[:-1], at[4])
 
     # --- torn tails --------------------------------------------------------------------------------------------

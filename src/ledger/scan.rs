@@ -173,9 +173,17 @@ impl State {
     }
 
     /// The chunk that holds a position, if any does.
+    #[inline]
     pub(super) fn entry_of(&self, position: u64) -> Option<(usize, &Entry)> {
+        let holds = |entry: &&Entry| entry.start <= position && position < entry.end();
+        // In most ledgers all chunks but the last are equally long. A search in a large one costs a cache miss a step.
+        let chunk_tokens = u64::from(self.index.chunk_tokens());
+        let guess = usize::try_from(position.checked_div(chunk_tokens)?).ok()?;
+        if let Some(entry) = self.entries.get(guess).filter(holds) {
+            return Some((guess, entry));
+        }
         let i = self.entries.partition_point(|entry| entry.start <= position).checked_sub(1)?;
-        self.entries.get(i).filter(|entry| position < entry.end()).map(|entry| (i, entry))
+        self.entries.get(i).filter(holds).map(|entry| (i, entry))
     }
 
     /// The index so far with its anchors at another distance, and without marks.
