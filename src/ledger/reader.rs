@@ -209,12 +209,7 @@ impl<S: Source> LedgerReader<S> {
 
     /// Whole chunks by how they store their tokens.
     pub fn encodings(&self) -> BTreeMap<Encoding, u64> {
-        let mut encodings = BTreeMap::new();
-        for entry in &self.state.entries {
-            let count: &mut u64 = encodings.entry(entry.encoding).or_default();
-            *count = count.saturating_add(1);
-        }
-        encodings
+        self.state.encodings()
     }
 
     /// Bytes of the whole chunks.

@@ -374,6 +374,11 @@ impl<S: Storage> LedgerWriter<S> {
         self.state.index.total_tokens().saturating_add(self.tokens.len() as u64)
     }
 
+    /// Chunks by how they store their tokens.
+    pub fn encodings(&self) -> BTreeMap<Encoding, u64> {
+        self.state.encodings()
+    }
+
     /// Time spent in waiting for the disk: syncs of the ledger, the index and the folder.
     pub const fn sync_time(&self) -> Duration {
         self.sync_time
