@@ -36,8 +36,8 @@ pub(crate) enum LedgerVerb {
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
     bitwire ledger ingest tokens.npy chat.ledger --passkey 5000=1234 --span question=120+40\n\n\
-    TOKENS is a .npy array of integers (one dimension, or two in C order: rows one after the other), a .u16 or .u32 file\n\
-    (little-endian), or else text: decimal numbers apart by white space.")]
+    TOKENS is a .npy array of integers (one dimension, or two in C order: rows one after the other), \
+    a .u16 or .u32 file (little-endian), or else text: decimal numbers apart by white space.")]
 pub(crate) struct Ingest {
     /// The tokens, each from 0 to 4294967295; - for text or .npy on standard input
     pub(crate) tokens: PathBuf,
@@ -114,8 +114,8 @@ pub(crate) struct Passkeys {
 /// make the ledger invalid.
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire ledger verify chat.ledger --hmac-key-file team.key\n\n\
-    A chunk's HMAC proves who wrote it, not that the ledger is whole or the newest: give the root and the number of chunks\n\
-    that you kept elsewhere.\n\n\
+    A chunk's HMAC proves who wrote it, not that the ledger is whole or the newest: give the root and the number of \
+    chunks that you kept elsewhere.\n\n\
     Exit status: 0 valid; 1 damaged, of another key, or not the root given; 2 the ledger cannot be read.")]
 pub(crate) struct Verify {
     /// The ledger
