@@ -400,6 +400,24 @@ kinds! {
         place: &'static str,
     };
 
+    // -- token files
+    /// A word of a text of tokens that is none.
+    TokenText {
+        /// Its line, from 1.
+        line: u64,
+        /// How many tokens came before it.
+        position: u64,
+        /// The word.
+        found: Snippet,
+    };
+    /// A value of an array of tokens that is none.
+    TokenValue {
+        /// Its place, from 0.
+        position: u64,
+        /// The value, in digits.
+        found: Snippet,
+    };
+
     // -- writers and callers
     /// The caller's buffer is too small.
     BufferTooSmall {
@@ -597,6 +615,15 @@ impl fmt::Display for ErrorKind {
                 write!(f, "token {index} of the chunk is not a whole number from 0 to 4294967295")
             }
             Self::TinyMindHash { place } => write!(f, "the SHA-256 in {place} does not match"),
+            Self::TokenText { line, position, found } => {
+                write!(
+                    f,
+                    "line {line}: token {position} is '{found}'; a whole number from 0 to 4294967295 is needed"
+                )
+            }
+            Self::TokenValue { position, found } => {
+                write!(f, "the value at position {position} is {found}; a token is from 0 to 4294967295")
+            }
             Self::BufferTooSmall { needed, available } => {
                 write!(f, "buffer too small: {needed} needed, {available} given")
             }

@@ -441,7 +441,7 @@ impl<'a> Text<'a> {
 }
 
 /// A type whose elements can be read straight into memory and put into this machine's order there.
-trait Element: Copy + Default + FromBytes + IntoBytes + Immutable {
+pub(super) trait Element: Copy + Default + FromBytes + IntoBytes + Immutable {
     fn to_native(order: Order, values: &mut [Self]);
 }
 
@@ -460,10 +460,26 @@ macro_rules! element {
 element!(f16, from_slice_u16, HalfFloatSliceExt::reinterpret_cast_mut);
 element!(f32, from_slice_f32, core::convert::identity::<&mut [f32]>);
 element!(f64, from_slice_f64, core::convert::identity::<&mut [f64]>);
+element!(u16, from_slice_u16, core::convert::identity::<&mut [u16]>);
+element!(u32, from_slice_u32, core::convert::identity::<&mut [u32]>);
+element!(u64, from_slice_u64, core::convert::identity::<&mut [u64]>);
+element!(i16, from_slice_i16, core::convert::identity::<&mut [i16]>);
+element!(i32, from_slice_i32, core::convert::identity::<&mut [i32]>);
+element!(i64, from_slice_i64, core::convert::identity::<&mut [i64]>);
+
+macro_rules! single_byte {
+    ($ty:ty) => {
+        impl Element for $ty {
+            fn to_native(_: Order, _: &mut [Self]) {}
+        }
+    };
+}
+single_byte!(u8);
+single_byte!(i8);
 
 /// The data of one array as it comes out of a reader.
 #[derive(Debug)]
-struct Data<R> {
+pub(super) struct Data<R> {
     reader: R,
     offset: u64,
     len: u64,
@@ -471,14 +487,19 @@ struct Data<R> {
 }
 
 impl<R: Read> Data<R> {
-    fn new(reader: R, header: &Header) -> Self {
+    pub(super) fn new(reader: R, header: &Header) -> Self {
         Self { reader, offset: header.data_offset, len: header.data_len, read: 0 }
     }
 
     /// Makes the first `count` elements of `values` the next ones of the array.
     ///
     /// Memory grows as bytes arrive, at most to twice what is there: a header that lies costs one block.
-    fn fill<T: Element>(&mut self, values: &mut Vec<T>, count: usize, order: Order) -> Result<(), Cause> {
+    pub(super) fn fill<T: Element>(
+        &mut self,
+        values: &mut Vec<T>,
+        count: usize,
+        order: Order,
+    ) -> Result<(), Cause> {
         let block = const { BLOCK / size_of::<T>() };
         let mut done = 0usize;
         while done < count {
@@ -516,7 +537,7 @@ impl<R: Read> Data<R> {
     }
 
     /// Asks for the end of the file, which has to be here.
-    fn finish(&mut self) -> Result<(), Cause> {
+    pub(super) fn finish(&mut self) -> Result<(), Cause> {
         // Counted to the end of one block only: what follows may be endless.
         let mut rest = Vec::new();
         self.reader.by_ref().take(BLOCK as u64).read_to_end(&mut rest)?;

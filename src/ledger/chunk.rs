@@ -24,7 +24,7 @@ layout! {
 }
 
 /// How a chunk stores its tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoding {
     /// 2 bytes each, little-endian.
     RawU16,
@@ -35,6 +35,16 @@ pub enum Encoding {
         /// 1 to 32.
         bits: u8,
     },
+}
+
+impl core::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::RawU16 => f.write_str("raw u16"),
+            Self::RawU32 => f.write_str("raw u32"),
+            Self::Packed { bits } => write!(f, "packed, {bits} bits"),
+        }
+    }
 }
 
 impl Encoding {

@@ -4,8 +4,12 @@
 //! The stream and the report's members are those of TinyMind's benchmark of 2 million tokens, so that the two
 //! can be put side by side. [`EvidenceStream`] makes the tokens, the passkeys and the spans;
 //! [`EvidenceReport`] takes what was measured, compares what was recalled with the stream, and says which
-//! claims that allows.
+//! claims that allows. [`run`] does all of it.
 #![deny(clippy::arithmetic_side_effects)]
+
+mod run;
+
+pub use run::{EvidenceError, run};
 
 use crate::error::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
@@ -209,7 +213,8 @@ pub struct IntegrityError {
 /// Seconds of wall time. 0 for what was not done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct EvidenceTimings {
-    /// Writing the ledger and its index, the time for [`fsync`](Self::fsync) not included.
+    /// Writing the ledger and its index, neither making the tokens nor the time for [`fsync`](Self::fsync)
+    /// included.
     pub ingest: f64,
     /// Waiting for the disk at the end of it.
     pub fsync: f64,
@@ -217,6 +222,8 @@ pub struct EvidenceTimings {
     pub verify: f64,
     /// Recalling passkeys and spans.
     pub recall: f64,
+    /// Recalling one token at a position picked at random, from a chunk that was checked before: the median.
+    pub position: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -266,7 +273,7 @@ impl EvidenceReport {
             anchors: Vec::new(),
             checked_chunks: 0,
             integrity_errors: Vec::new(),
-            timings: EvidenceTimings { ingest: 0.0, fsync: 0.0, verify: 0.0, recall: 0.0 },
+            timings: EvidenceTimings { ingest: 0.0, fsync: 0.0, verify: 0.0, recall: 0.0, position: 0.0 },
             file_system: None,
             created_at: None,
             ledger_path: None,
@@ -499,6 +506,7 @@ impl EvidenceReport {
             "timings": {
                 "fsync_seconds": self.timings.fsync,
                 "ingest_seconds": self.timings.ingest,
+                "recall_one_position_seconds": self.timings.position,
                 "recall_seconds": self.timings.recall,
                 "verify_seconds": self.timings.verify,
             },
@@ -509,7 +517,8 @@ impl EvidenceReport {
     /// The report for people, in Markdown.
     #[must_use]
     pub fn to_markdown(&self) -> String {
-        let EvidenceTimings { ingest, fsync, verify, recall } = self.timings;
+        let EvidenceTimings { ingest, fsync, verify, recall, position } = self.timings;
+        let nanoseconds = position * 1e9;
         let yes = |passed| if passed { "yes" } else { "no" };
         let mut lines = vec![
             "# Evidence of exact recall".into(),
@@ -543,6 +552,7 @@ impl EvidenceReport {
             format!(
                 "- Seconds: ingest {ingest:.3}, fsync {fsync:.3}, verify {verify:.3}, recall {recall:.6}"
             ),
+            format!("- Recall of one position, checked before: {nanoseconds:.1} ns (median)"),
         ]);
         if let Some(file_system) = &self.file_system {
             lines.push(format!("- File system: {file_system}"));
@@ -841,7 +851,8 @@ mod tests {
             offset: 0,
             sha256_prefix: [1, 2, 3, 4, 5, 6, 7, 0xF8],
         });
-        report.timings = EvidenceTimings { ingest: 0.25, fsync: 0.125, verify: 0.5, recall: 0.001 };
+        report.timings =
+            EvidenceTimings { ingest: 0.25, fsync: 0.125, verify: 0.5, recall: 0.001, position: 4e-9 };
         report.file_system = Some("ext4".into());
         report.created_at = Some(1_777_636_800);
         report.integrity_errors.push(IntegrityError { chunk_id: None, error: "root \"x\"".into() });
@@ -851,7 +862,8 @@ mod tests {
              bytes, 10.00000000 bytes/token\n- Chunks: 1, of 8192 tokens\n- Encoding: packed, 27 bits (1 chunks)\n\
              - Root: abababababababababababababababababababababababababababababababab\n- KV tokens stored: 0\n- Passkey \
              recall passed: yes\n- Span recall passed: yes\n- Integrity passed: no (1 chunks checked)\n- Seconds: ingest \
-             0.250, fsync 0.125, verify 0.500, recall 0.001000\n- File system: ext4\n- 2M compressed context ready: no\n- \
+             0.250, fsync 0.125, verify 0.500, recall 0.001000\n- Recall of one position, checked before: 4.0 ns \
+             (median)\n- File system: ext4\n- 2M compressed context ready: no\n- \
              Exact recall claim allowed: no\n- Full KV 2M claim allowed: no\n- World-longest context claim allowed: no\n\n2M \
              exact recall is not asserted: 32 of 2000000 tokens were measured, integrity did not pass; full transformer \
              KV and external rank claims are not asserted.\n"
@@ -864,8 +876,8 @@ mod tests {
             "\"errors\": [\n      {\n        \"chunk_id\": null,\n        \"error\": \"root \\\"x\\\"\"\n      }\n    ],\n    \
              \"passed\": false\n  },",
             "\n  \"schema_version\": \"bitwire-evidence/1\",\n",
-            "\n  \"timings\": {\n    \"fsync_seconds\": 0.125,\n    \"ingest_seconds\": 0.25,\n    \"recall_seconds\": \
-             0.001,\n    \"verify_seconds\": 0.5\n  }\n}",
+            "\n  \"timings\": {\n    \"fsync_seconds\": 0.125,\n    \"ingest_seconds\": 0.25,\n    \
+             \"recall_one_position_seconds\": 4e-9,\n    \"recall_seconds\": 0.001,\n    \"verify_seconds\": 0.5\n  }\n}",
         ] {
             assert!(text.contains(part), "{part}\nnot in\n{text}");
         }

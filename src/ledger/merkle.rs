@@ -386,6 +386,22 @@ impl<'a> Proof<'a> {
         self.verify_leaf(leaf(digest), root)
     }
 
+    /// Checks that `chunk`, whose frame was checked when it was parsed, is the one of the claim, and that it is in the
+    /// ledger with this root: all of [`verify_inclusion`](Self::verify_inclusion) but the tree's size, which remains the
+    /// caller's to compare.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the claim is of another chunk, and those of `verify_inclusion`.
+    pub fn verify_chunk(&self, chunk: &super::Chunk<'_>, root: &Digest) -> Result<()> {
+        if let Claim::Inclusion { chunk_id: found, .. } = self.claim
+            && found != chunk.id()
+        {
+            let field = "the proof's chunk_id";
+            return Err(Error::caller(ErrorKind::Shape { field, needed: chunk.id(), found }));
+        }
+        self.verify_inclusion(chunk.digest(), root)
+    }
+
     fn verify_leaf(&self, leaf: Digest, root: &Digest) -> Result<()> {
         let Claim::Inclusion { chunk_id, tree_size } = self.claim else {
             let expected = "a proof of inclusion is needed, this one is of consistency";

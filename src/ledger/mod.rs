@@ -32,6 +32,10 @@ pub mod pack;
 #[cfg(feature = "std")]
 mod reader;
 #[cfg(feature = "std")]
+mod rebuild;
+#[cfg(feature = "mmap")]
+mod recall;
+#[cfg(feature = "std")]
 mod scan;
 #[cfg(feature = "std")]
 mod source;
@@ -63,10 +67,14 @@ pub(crate) use {
 #[cfg(feature = "std")]
 pub use {
     reader::{LedgerReader, Progress, Verified},
+    rebuild::{Rebuilt, rebuild_index, rebuild_index_in},
     scan::{DEFAULT_ANCHOR_STRIDE, IndexState, TornTail},
     source::Source,
     writer::{Commit, DEFAULT_CHUNK_TOKENS, EncodingRule, LedgerOptions, LedgerWriter},
 };
+
+#[cfg(feature = "mmap")]
+pub use recall::{Recalled, recall};
 
 #[cfg(all(feature = "std", feature = "hmac"))]
 use crate::frame::Key;

@@ -2,6 +2,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use std::boxed::Box;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::vec::Vec;
 
 use super::Key;
-use super::chunk::{self, Chunk};
+use super::chunk::{self, Chunk, Encoding};
 use super::error::{LedgerError, Result};
 use super::index::{Index, Passkey};
 use super::marks::Span;
@@ -115,7 +116,7 @@ impl LedgerReader<memmap2::Mmap> {
 }
 
 #[cfg(feature = "mmap")]
-fn map(file: &File) -> Result<memmap2::Mmap> {
+pub(super) fn map(file: &File) -> Result<memmap2::Mmap> {
     // SAFETY: the map is only read, and of plain bytes, so no value of it is invalid. That another process changes or
     // cuts the file meanwhile cannot be excluded; `LedgerReader::map` says what it leads to.
     #[allow(unsafe_code)]
@@ -123,7 +124,7 @@ fn map(file: &File) -> Result<memmap2::Mmap> {
 }
 
 /// The ledger and the bytes of its index. The index is read first: a ledger only grows, so it covers that index.
-fn files(path: &Path) -> Result<(File, Option<Vec<u8>>)> {
+pub(super) fn files(path: &Path) -> Result<(File, Option<Vec<u8>>)> {
     let storage = LedgerPath::new(path).map_err(|error| LedgerError::Io {
         part: Part::Ledger,
         error: io::Error::new(io::ErrorKind::InvalidInput, error),
@@ -199,6 +200,16 @@ impl<S: Source> LedgerReader<S> {
     /// Whole chunks.
     pub const fn chunk_count(&self) -> u64 {
         self.state.index.chunk_count()
+    }
+
+    /// Tokens of the longest whole chunk, 0 if there is none.
+    pub const fn longest_chunk(&self) -> u32 {
+        self.state.index.chunk_tokens()
+    }
+
+    /// Whole chunks by how they store their tokens.
+    pub fn encodings(&self) -> BTreeMap<Encoding, u64> {
+        self.state.encodings()
     }
 
     /// Bytes of the whole chunks.

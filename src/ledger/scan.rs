@@ -200,6 +200,16 @@ impl State {
         self.index.with_anchors(anchor_stride, anchors)
     }
 
+    /// Chunks by how they store their tokens.
+    pub(super) fn encodings(&self) -> BTreeMap<Encoding, u64> {
+        let mut encodings = BTreeMap::new();
+        for entry in &self.entries {
+            let count: &mut u64 = encodings.entry(entry.encoding).or_default();
+            *count = count.saturating_add(1);
+        }
+        encodings
+    }
+
     /// Where chunk `i`'s frame is: offset and length.
     pub(super) fn frame_of(&self, i: usize) -> Option<(u64, u64)> {
         let offset = self.entries.get(i)?.offset;

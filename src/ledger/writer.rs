@@ -62,7 +62,7 @@ pub struct LedgerOptions {
     anchor_stride: Option<u32>,
     encoding: EncodingRule,
     context: Option<Context>,
-    key: Option<Key>,
+    pub(super) key: Option<Key>,
 }
 
 impl Default for LedgerOptions {
@@ -120,7 +120,7 @@ impl LedgerOptions {
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         let refuse = |expected| Err(Error::caller(ErrorKind::Argument { expected }));
         if self.chunk_tokens == 0 {
             return refuse("a chunk has to have at least 1 token");
@@ -187,6 +187,8 @@ pub struct LedgerWriter<S: Storage = LedgerPath> {
     scratch: Vec<u8>,
     recovered: Option<TornTail>,
     committed: Option<Commit>,
+    /// Bytes of the ledger that were there before anything was appended that is not committed.
+    kept_len: u64,
     is_new: bool,
     poisoned: bool,
     sync_time: Duration,
@@ -249,7 +251,8 @@ impl<S: Storage> LedgerWriter<S> {
     }
 
     /// Opens a ledger to append to it. A torn tail is cut off, which [`recovered`](Self::recovered) tells; whole
-    /// chunks that were never committed stay, and belong to the next commit.
+    /// chunks that were never committed stay, and belong to the next commit. What is refused for its MAC alone is never cut off: no
+    /// crash leaves a chunk whole under another key.
     ///
     /// # Errors
     /// [`LedgerError::Io`] if there is none, and if the system refuses anything; [`LedgerError::Locked`] if another writer has it;
@@ -260,7 +263,7 @@ impl<S: Storage> LedgerWriter<S> {
         options.check().map_err(LedgerError::Refused)?;
         let io = |error| LedgerError::Io { part: Part::Ledger, error };
         let file = storage.open(Part::Ledger, Access::ReadWrite).map_err(io)?;
-        let mut file = file.ok_or_else(|| io(io::ErrorKind::NotFound.into()))?;
+        let file = file.ok_or_else(|| io(io::ErrorKind::NotFound.into()))?;
         if !file.try_lock().map_err(io)? {
             return Err(LedgerError::Locked);
         }
@@ -268,9 +271,32 @@ impl<S: Storage> LedgerWriter<S> {
         storage.sync_folder().map_err(io)?;
         let index = read_index(&storage)?;
         let index = index.as_deref().map(Index::parse_exact).transpose().map_err(LedgerError::Index)?;
-        let Opened { mut state, tail, index: found } =
-            scan::open(&file, index.as_ref(), options.key.as_ref())?;
+        let Opened { state, tail, index: found } = scan::open(&file, index.as_ref(), options.key.as_ref())?;
+        if let Some(tail) = &tail {
+            refuse_whole_tail(&state, tail)?;
+        }
+        let covered = index.as_ref().map(Index::ledger_len);
+        let mut writer = Self::from_state(storage, file, options, state, covered)?;
+        if let Some(tail) = &tail {
+            writer.file.set_len(tail.offset).map_err(io)?;
+            writer.file.sync().map_err(io)?;
+        }
+        writer.recovered = tail;
+        if found == IndexState::Missing {
+            // From now on something says what was committed.
+            writer.publish_all()?;
+        }
+        Ok(writer)
+    }
 
+    /// A writer for a ledger as it was found; an index covers its first `covered` bytes.
+    pub(super) fn from_state(
+        storage: S,
+        mut file: S::File,
+        options: LedgerOptions,
+        mut state: State,
+        covered: Option<u64>,
+    ) -> Result<Self> {
         let identity = match (&state.identity, &options.context) {
             (Some(identity), None) => identity.clone(),
             (Some(identity), Some(context)) => {
@@ -303,23 +329,17 @@ impl<S: Storage> LedgerWriter<S> {
         {
             state.index = state.index_with_stride(stride).map_err(LedgerError::Refused)?;
         }
-        if let Some(tail) = &tail {
-            file.set_len(tail.offset).map_err(io)?;
-            file.sync().map_err(io)?;
-        }
-
-        let covered = index.as_ref().map_or(u64::MAX, Index::ledger_len);
-        rewrite(&mut file, covered, state.index.ledger_len()).map_err(io)?;
-
+        let io = LedgerError::io(Part::Ledger);
+        rewrite(&mut file, covered.unwrap_or(u64::MAX), state.index.ledger_len()).map_err(io)?;
         let mut writer = Self::with(storage, file, options, identity, state);
-        writer.recovered = tail;
         writer.index_marks()?;
-        if found == IndexState::Missing {
-            // From now on something says what was committed.
-            writer.sync()?;
-            writer.publish()?;
-        }
         Ok(writer)
+    }
+
+    /// Makes everything that was found durable, and publishes its index.
+    pub(super) fn publish_all(&mut self) -> Result<Commit> {
+        self.sync()?;
+        self.publish()
     }
 
     fn with(storage: S, file: S::File, options: LedgerOptions, identity: Identity, state: State) -> Self {
@@ -333,6 +353,7 @@ impl<S: Storage> LedgerWriter<S> {
             due_spans: BTreeMap::new(),
             out: Vec::new(),
             out_at: state.index.ledger_len(),
+            kept_len: state.index.ledger_len(),
             scratch: Vec::new(),
             recovered: None,
             committed: None,
@@ -351,6 +372,11 @@ impl<S: Storage> LedgerWriter<S> {
     /// Tokens of the ledger, those included that were not committed yet.
     pub const fn total_tokens(&self) -> u64 {
         self.state.index.total_tokens().saturating_add(self.tokens.len() as u64)
+    }
+
+    /// Chunks by how they store their tokens.
+    pub fn encodings(&self) -> BTreeMap<Encoding, u64> {
+        self.state.encodings()
     }
 
     /// Time spent in waiting for the disk: syncs of the ledger, the index and the folder.
@@ -475,16 +501,19 @@ impl<S: Storage> LedgerWriter<S> {
     }
 
     /// Undoes a ledger that was [made](Self::create_in) by this writer and never committed: its files are removed. Of any other
-    /// it drops what was not committed.
+    /// what was appended since it was opened or last committed is cut off again.
     ///
     /// # Errors
     /// [`LedgerError::Io`].
-    pub fn abandon(self) -> Result<()> {
+    pub fn abandon(mut self) -> Result<()> {
         if self.is_new {
             for part in [Part::NewIndex, Part::Index, Part::Ledger] {
                 self.storage.remove(part).map_err(LedgerError::io(part))?;
             }
             self.storage.sync_folder().map_err(LedgerError::io(Part::Ledger))?;
+        } else if self.out_at > self.kept_len || self.poisoned {
+            self.file.set_len(self.kept_len).map_err(LedgerError::io(Part::Ledger))?;
+            self.file.sync().map_err(LedgerError::io(Part::Ledger))?;
         }
         Ok(())
     }
@@ -700,8 +729,20 @@ impl<S: Storage> LedgerWriter<S> {
             root: index.root(),
         };
         self.committed = Some(commit);
+        self.kept_len = commit.ledger_len;
         self.is_new &= commit.chunks == 0;
         Ok(commit)
+    }
+}
+
+/// An error for a tail that no crash leaves: a chunk whole to its last bit, under a MAC that the key given does not explain.
+/// Rather than torn, it is another's, or the key is the wrong one.
+pub(super) fn refuse_whole_tail(state: &State, tail: &TornTail) -> Result<()> {
+    match tail.error.kind() {
+        ErrorKind::Hmac | ErrorKind::HmacMissing | ErrorKind::MixedHmac => {
+            Err(LedgerError::Damaged { chunk: state.index.chunk_count(), error: tail.error })
+        }
+        _ => Ok(()),
     }
 }
 

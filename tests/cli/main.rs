@@ -9,6 +9,8 @@ mod common;
 mod support;
 
 mod frames;
+mod ledger;
+mod ledger_trouble;
 mod main_job;
 mod matrices;
 mod names;

@@ -9,6 +9,8 @@ use bitwire::beacon::mu16::Step;
 use bitwire::beacon::stats::Sigma;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::ledger::args::LedgerVerb;
+
 /// Compact, verifiable formats for the context of language models.
 ///
 /// Exit status: 0 done, or valid; 1 checked and found invalid, or drifted past the threshold asked for; 2 bad usage
@@ -34,6 +36,11 @@ pub(crate) enum Verb {
     Scl {
         #[command(subcommand)]
         verb: SclVerb,
+    },
+    /// Keep tokens exactly: ingest, recall, verify and prove them
+    Ledger {
+        #[command(subcommand)]
+        verb: LedgerVerb,
     },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bitwire completions bash > /etc/bash_completion.d/bitwire")]

@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Beacon, Encoded, Measured, Reference, Results, StepChoice, Weights, WindowOptions};
@@ -11,11 +10,11 @@ use bitwire::io::measure::{mean, measure};
 use bitwire::io::npy::MatrixReader;
 use bitwire::io::{Cause, Escaped, FileError};
 use bitwire::{Error, ErrorKind};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::args::{Emit, Show};
 use crate::exit::{Outcome, Output, Problem};
+use crate::progress::Progress;
 use crate::verify::summary;
 use crate::{input, keys};
 
@@ -51,10 +50,14 @@ pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
         t0: args.t0,
         t1,
     };
-    let mut progress = Progress::default();
-    let measured =
-        measure(&mut matrix, baseline, options, args.max_rows, |done, rows| progress.show(done, rows))
-            .map_err(at)?;
+    let mut progress = Progress::new("rows");
+    let measured = measure(&mut matrix, baseline, options, args.max_rows, |done, rows| {
+        // One look at the clock in 1,024 rows.
+        if done & 1023 == 0 {
+            progress.show(done, Some(rows));
+        }
+    })
+    .map_err(at)?;
     drop(progress);
     write(
         &measured,
@@ -293,41 +296,5 @@ fn reference_name(reference: Reference) -> &'static str {
     match reference {
         Reference::WindowHalf => "window-half",
         Reference::Baseline => "baseline",
-    }
-}
-
-/// A bar on a terminal, for what takes over a second.
-struct Progress {
-    started: Instant,
-    bar: Option<ProgressBar>,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self { started: Instant::now(), bar: None }
-    }
-}
-
-impl Progress {
-    fn show(&mut self, done: u64, rows: u64) {
-        // One look at the clock in 1,024 rows.
-        if done & 1023 != 0 || self.started.elapsed() < Duration::from_secs(1) {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| {
-            let style = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {eta} left");
-            // Drawn on standard error, and only if that is a terminal.
-            ProgressBar::new(rows).with_style(style.unwrap_or(ProgressStyle::default_bar()))
-        });
-        bar.set_position(done);
-    }
-}
-
-impl Drop for Progress {
-    /// Also where measuring fails: the error must not land in a half-drawn bar.
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }

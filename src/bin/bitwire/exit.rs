@@ -30,6 +30,8 @@ pub(crate) enum Problem {
     File(FileError),
     /// A file that was read and found invalid.
     Found { file: String, error: Error },
+    /// Something that was checked and found invalid.
+    Invalid(String),
     /// A mistake of the caller.
     Usage(String),
     /// Standard output cannot be written.
@@ -47,6 +49,7 @@ impl Problem {
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Found { error, .. } if is_verdict(error.kind()) => 1,
+            Self::Invalid(_) => 1,
             _ => 2,
         }
     }
@@ -60,7 +63,7 @@ impl Problem {
 
 /// Whether a frame was there to check: the kinds that say what broke its structure, or that it is of no use to the verb,
 /// make a file that cannot be read; all others are what a check found.
-fn is_verdict(kind: ErrorKind) -> bool {
+pub(crate) fn is_verdict(kind: ErrorKind) -> bool {
     use ErrorKind as K;
     !matches!(
         kind,
@@ -68,6 +71,7 @@ fn is_verdict(kind: ErrorKind) -> bool {
             | K::Size { .. }
             | K::TrailingBytes { .. }
             | K::Magic { .. }
+            | K::ProofMagic { .. }
             | K::TlvOrder { .. }
             | K::ConfigNotFirst { .. }
             | K::CriticalTlv { .. }
@@ -84,7 +88,7 @@ impl Display for Problem {
         match self {
             Self::File(error) => error.fmt(f),
             Self::Found { file, error } => write!(f, "{file}: {error}"),
-            Self::Usage(message) => f.write_str(message),
+            Self::Usage(message) | Self::Invalid(message) => f.write_str(message),
             Self::Reported => Ok(()),
             Self::Stdout(error) => write!(f, "standard output: {error}"),
         }

@@ -105,6 +105,12 @@ pub(crate) fn write(path: &Path, bytes: &[u8], out: &mut Output) -> Result<(), P
     Ok(())
 }
 
+/// Whether the arguments name a context at all.
+pub(crate) fn names_context(args: &ContextArgs) -> bool {
+    let ContextArgs { space_id, model_id, pi_id, space, model, pi, members } = args;
+    [space_id, model_id, pi_id, space, model, pi, members].into_iter().any(Option::is_some)
+}
+
 /// The context that the arguments name.
 pub(crate) fn context(args: &ContextArgs, dim: u32) -> Result<Context, Problem> {
     let id = |by_place: &Option<String>, by_name: &Option<String>| {

@@ -8,6 +8,8 @@ mod exit;
 mod explain;
 mod input;
 mod keys;
+mod ledger;
+mod progress;
 mod scl;
 mod verify;
 
@@ -71,6 +73,7 @@ fn run(verb: Verb, out: &mut Output) -> Result<Outcome, Problem> {
         Verb::Inspect(args) => explain::inspect(&args, out),
         Verb::Scl { verb: SclVerb::Export(args) } => scl::export(&args, out),
         Verb::Scl { verb: SclVerb::Import(args) } => scl::import(&args, out),
+        Verb::Ledger { verb } => ledger::run(verb, out),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bitwire", out.bytes());
             Ok(Outcome::Good)

@@ -9,12 +9,14 @@
 //!
 //! `sha256` is that of the tokens as JSON without spaces, `[7,9]`; `rolling_sha256` that of all chunks'
 //! hexadecimal digits, one after the other. [`TinyMindLedger`] reads such a folder and checks all of it,
-//! [`TinyMindWriter`] writes one, byte for byte as TinyMind does.
+//! [`TinyMindWriter`] writes one, byte for byte as TinyMind does. [`import`] and [`export`] convert whole ledgers.
 #![deny(clippy::arithmetic_side_effects)]
 
+mod convert;
 mod json;
 mod write;
 
+pub use convert::{ConvertError, Exported, Imported, export, import};
 pub use write::{Passkey, TinyMindWriter, compact_json_sha256};
 
 use crate::error::{Error, ErrorKind, Result};

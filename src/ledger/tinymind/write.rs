@@ -437,7 +437,7 @@ fn string(text: &str) -> String {
 }
 
 /// Puts the names in a folder on the disk, where the operating system has a call for that.
-fn sync_folder(path: &Path) -> Result<(), FileError> {
+pub(super) fn sync_folder(path: &Path) -> Result<(), FileError> {
     #[cfg(unix)]
     match File::open(path).and_then(|folder| folder.sync_all()) {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
