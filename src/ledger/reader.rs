@@ -18,6 +18,8 @@ use super::index::{Index, Passkey};
 use super::marks::Span;
 use super::merkle::{Digest, Proof};
 use super::scan::{self, Entry, IndexState, Opened, State, TornTail};
+#[cfg(feature = "mmap")]
+use super::source::Map;
 use super::source::{Source, fetch};
 use super::storage::{Access, LedgerPath, Part, Storage};
 use crate::error::{Error, ErrorKind};
@@ -90,7 +92,7 @@ impl LedgerReader<File> {
 }
 
 #[cfg(feature = "mmap")]
-impl LedgerReader<memmap2::Mmap> {
+impl LedgerReader<Map> {
     /// Opens the ledger at `path` as a map into memory: the fastest way to recall.
     ///
     /// Nobody may cut the file short meanwhile: reading a part of a map that is no longer there ends the process
@@ -116,11 +118,8 @@ impl LedgerReader<memmap2::Mmap> {
 }
 
 #[cfg(feature = "mmap")]
-pub(super) fn map(file: &File) -> Result<memmap2::Mmap> {
-    // SAFETY: the map is only read, and of plain bytes, so no value of it is invalid. That another process changes or
-    // cuts the file meanwhile cannot be excluded; `LedgerReader::map` says what it leads to.
-    #[allow(unsafe_code)]
-    unsafe { memmap2::Mmap::map(file) }.map_err(LedgerError::io(Part::Ledger))
+pub(super) fn map(file: &File) -> Result<Map> {
+    Map::new(file).map_err(LedgerError::io(Part::Ledger))
 }
 
 /// The ledger and the bytes of its index. The index is read first: a ledger only grows, so it covers that index.
