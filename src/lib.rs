@@ -56,7 +56,7 @@
 //! # What hostile input can do
 //!
 //! Nothing but be refused: every parser is free of panics, of quadratic loops and of allocations that the bytes at hand do
-//! not justify; `unsafe` is denied but for one call of a CRC kernel and one of a SHA-256 kernel. Every refusal is an [`Error`] with a kind and an offset. The formats are
+//! not justify; `unsafe` is denied but for the calls of a CRC and of a SHA-256 kernel, and the map of a file (`mmap`). Every refusal is an [`Error`] with a kind and an offset. The formats are
 //! stated byte by byte in the documents of the repository's `spec/` folder, which a test holds the code to.
 #![no_std]
 #![deny(unsafe_code)]
