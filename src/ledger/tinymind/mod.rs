@@ -12,6 +12,8 @@
 //! [`TinyMindWriter`] writes one, byte for byte as TinyMind does.
 #![deny(clippy::arithmetic_side_effects)]
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzed;
 mod json;
 mod write;
 
