@@ -408,6 +408,20 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     if matches!(target, "beacon" | "chunk" | "context" | "frame" | "index" | "inspect") {
         seeds.extend(vectors());
     }
+    // Each bit matters; digest and CRC are mended.
+    let ledger = ledger_frames(None);
+    let flipped = match target {
+        "chunk" => ledger.first(),
+        "index" => ledger.last(),
+        _ => None,
+    };
+    if let Some(frame) = flipped {
+        seeds.extend((0..frame.len() * 8).map(|bit| {
+            let mut frame = frame.clone();
+            frame[bit / 8] ^= 1 << (bit % 8);
+            frame
+        }));
+    }
     if target == "inspect" {
         let frames = built("chunk");
         seeds.extend([frames[..6].concat(), frames[3..8].concat()]);

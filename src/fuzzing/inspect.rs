@@ -80,11 +80,13 @@ fn parsers(bytes: &[u8], offset: u64) -> Vec<Error> {
     errors.into_iter().map(|error| error.nested(offset)).collect()
 }
 
+/// chunk_id and start; ctx, CONTEXT_V1, whether HMAC_V1 is there.
+type Next = (u64, u64, [u8; 8], Option<Vec<u8>>, bool);
+
 /// The chunks right before a place of the input, and what they say of the next one (spec/ledger.md, "The ledger file").
 #[derive(Default)]
 struct Before {
-    /// chunk_id and start; ctx, CONTEXT_V1, whether HMAC_V1 is there.
-    next: Option<(u64, u64, [u8; 8], Option<Vec<u8>>, bool)>,
+    next: Option<Next>,
     passkeys: BTreeSet<u64>,
     names: BTreeSet<String>,
 }

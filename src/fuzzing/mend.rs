@@ -83,10 +83,10 @@ pub(super) fn mended(
 /// Does what `error` asks for; `None` where it says no more than that the bytes are no frame.
 fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
     let at = usize::try_from(error.offset()).ok()?;
-    if matches!(bytes.get(15), Some(1 | 2)) && !matches!(error.kind(), ErrorKind::Kind { .. }) {
-        if let Some(done) = mend_ledger(bytes, at, error.kind()) {
-            return done;
-        }
+    if matches!(bytes.get(15), Some(1 | 2))
+        && let Some(done) = mend_ledger(bytes, at, error.kind())
+    {
+        return done;
     }
     let mut put = |at: usize, new: &[u8]| {
         bytes.get_mut(at..at.checked_add(new.len())?)?.copy_from_slice(new);

@@ -20,14 +20,13 @@ const MAX_NAME: usize = 128;
 /// Name and size of each field of the tables of an index.
 type Fields = &'static [(&'static str, usize)];
 
-const TABLES: [(&str, &str, Fields); 3] = [
+const TABLES: [(&str, Fields); 3] = [
     (
-        "anchors",
         "anchors",
         &[("chunk_id", 8), ("start", 8), ("offset", 8), ("length", 4), ("reserved", 4), ("sha256_prefix", 8)],
     ),
-    ("passkeys", "passkeys", &[("position", 8), ("chunk_id", 8), ("offset", 4), ("token", 4)]),
-    ("spans", "spans", &[("start", 8), ("length", 8), ("name_off", 4), ("name_len", 4)]),
+    ("passkeys", &[("position", 8), ("chunk_id", 8), ("offset", 4), ("token", 4)]),
+    ("spans", &[("start", 8), ("length", 8), ("name_off", 4), ("name_len", 4)]),
 ];
 
 impl Explainer<'_, '_> {
@@ -165,8 +164,8 @@ impl Explainer<'_, '_> {
         let [anchors, passkeys, spans, names_len] = lens;
         let spans_at = frame.payload_at.saturating_add(anchors).saturating_add(passkeys);
         let names = frame.slice(spans_at.saturating_add(spans), frame.payload_end);
-        for (((label, noun, fields), len), width) in TABLES.into_iter().zip(lens).zip(RECORDS) {
-            let table = Table { noun, shown: SHOWN, ..Table::new(len, width, label, self.crc_good) };
+        for (((label, fields), len), width) in TABLES.into_iter().zip(lens).zip(RECORDS) {
+            let table = Table { noun: label, shown: SHOWN, ..Table::new(len, width, label, self.crc_good) };
             let (frame, crc_good) = (self.frame, self.crc_good);
             self.out.list(&table, |out, i| {
                 let at = out.pos();

@@ -117,7 +117,8 @@ pub enum Verdict {
 /// Explains `bytes`: any number of frames one after the other, and whatever else is there.
 ///
 /// Cost: linear in the length. Memory: [`MAX_SPANS`] spans of bounded size, whatever the length: long payloads and
-/// tables show their first and last values, and what is damaged.
+/// tables show their first and last values, and what is damaged. Of a ledger's marks the first 2^20 positions and names are
+/// remembered, to find one that comes twice.
 pub fn inspect(bytes: &[u8]) -> Report<'_> {
     walk::inspect(bytes, None)
 }
