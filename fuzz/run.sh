@@ -35,7 +35,7 @@ for target in "${targets[@]}"; do
     case $target in
     beacon) corpus=(frame) ;;
     inspect) corpus=(frame chunk) ;;
-    index) corpus=(chunk) ;;
+    index) corpus=(chunk index) ;;
     *) corpus=("$target") ;;
     esac
     for more in "artifacts/$target" "${corpus[@]/#/../tests/corpus/}" "../tests/data/$target"; do

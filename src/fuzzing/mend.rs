@@ -165,6 +165,8 @@ fn mend_ledger(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option
         number.checked_add(1)
     };
     let (at, new) = match kind {
+        // Nothing fits there.
+        ErrorKind::PastEnd { end: 0, .. } => return Some(None),
         ErrorKind::TlvMissing { tlv } => {
             let len = if tlv == 0x10 { 24 } else { 88 };
             let new = [&[tlv, 0, len][..], &alloc::vec![0; len.into()]].concat();
