@@ -31,9 +31,14 @@ bin=${CARGO_TARGET_DIR:-target}/$host/release
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target" "artifacts/$target"
     seeds=("corpus/$target")
-    # These take frames as well.
-    case $target in beacon | inspect) corpus=frame ;; *) corpus=$target ;; esac
-    for more in "artifacts/$target" "../tests/corpus/$corpus" "../tests/data/$target"; do
+    # These take frames as well, and those of ledgers.
+    case $target in
+    beacon) corpus=(frame) ;;
+    inspect) corpus=(frame chunk) ;;
+    index) corpus=(chunk index) ;;
+    *) corpus=("$target") ;;
+    esac
+    for more in "artifacts/$target" "${corpus[@]/#/../tests/corpus/}" "../tests/data/$target"; do
         if [ -d "$more" ]; then seeds+=("$more"); fi
     done
     limit=(-max_total_time="$seconds")

@@ -12,6 +12,9 @@ use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Against, StepChoice, Window, WindowOptions};
 use bitwire::frame::{Config, Context, ContextHash, Element, FrameBuilder, Key, Kind, TlvType};
 use bitwire::fuzzing::TARGETS;
+use bitwire::ledger::{
+    Chunk, ChunkBuilder, Encoding, IndexBuilder, Passkey, Proof, Span, encode_marks, encoded_marks_len,
+};
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
 struct Random(u64);
@@ -153,7 +156,7 @@ fn files(folder: &str) -> Vec<Vec<u8>> {
 /// Inputs from spec/vectors, where it is at hand.
 fn vectors() -> Vec<Vec<u8>> {
     let mut inputs = Vec::new();
-    for file in ["frame.json", "beacon.json", "context.json"] {
+    for file in ["frame.json", "beacon.json", "context.json", "ledger.json"] {
         let Ok(text) = fs::read_to_string(root().join("spec/vectors").join(file)) else { continue };
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         for case in json["cases"].as_array().unwrap() {
@@ -235,9 +238,130 @@ fn at_edges() -> Vec<Vec<u8>> {
     frames
 }
 
+/// The chunks of a ledger in every encoding, with marks, then their index.
+fn ledger_frames(key: Option<&Key>) -> Vec<Vec<u8>> {
+    let context = Context::new("", "", "", 0).unwrap();
+    let (ctx, json) = (context.hash(), context.as_str().as_bytes());
+    let many: Vec<u32> = (0..41).map(|i| i * i * 37 % 509).collect();
+    let span = |name, start, len| Span { name, start, len };
+    let mut index = IndexBuilder::new(2).unwrap();
+    let (mut frames, mut tokens, mut marked) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, (more, encoding, passkeys, spans)) in [
+        (
+            &many[..],
+            Encoding::Packed { bits: 9 },
+            &[3u64, 17][..],
+            &[span("a", 0, 2), span("\u{e9}", 40, 1)][..],
+        ),
+        (&[1, 65_535, 7], Encoding::RawU16, &[], &[]),
+        (&[1, 70_000], Encoding::RawU32, &[42, 44], &[]),
+        (&[0; 8], Encoding::Packed { bits: 1 }, &[], &[span("the end", 44, 10)]),
+        (&[9], Encoding::Packed { bits: 32 }, &[0], &[span("b", 0, 55)]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (id, start) = (id as u64, index.total_tokens());
+        let mut marks = vec![0; encoded_marks_len(passkeys, spans).unwrap()];
+        encode_marks(passkeys, spans, start + more.len() as u64, &mut marks).unwrap();
+        let mut builder = ChunkBuilder::new(ctx, id, start, encoding).context_json(json);
+        if !(passkeys.is_empty() && spans.is_empty()) {
+            builder = builder.marks(&marks);
+        }
+        if let Some(key) = key {
+            builder = builder.sign(key);
+        }
+        let frame = builder.encode(more).unwrap();
+        let chunk = Chunk::parse_exact(&frame).unwrap();
+        index.push_chunk(&chunk, chunk.digest()).unwrap();
+        tokens.extend(more.iter().map(|&token| (id, start, token)));
+        marked.extend(passkeys);
+        spans.iter().for_each(|span| index.push_span(*span).unwrap());
+        frames.push(frame);
+    }
+    for position in marked {
+        let (chunk_id, start, token) = tokens[position as usize];
+        index.push_passkey(Passkey { position, chunk_id, offset: (position - start) as u32, token }).unwrap();
+    }
+    frames.push(match key {
+        None => index.encode(ctx, Some(json)).unwrap(),
+        Some(key) => index.encode_signed(ctx, Some(json), key).unwrap(),
+    });
+    frames
+}
+
+/// Inputs of the target that reads whole ledgers: a choice, the length of the index, ledger and index.
+fn ledger_files() -> Vec<Vec<u8>> {
+    let frames = ledger_frames(None);
+    let (chunks, index) = (frames[..5].concat(), &frames[5]);
+    let cut = frames[..3].concat().len() + 50;
+    // What follows this one's end was never committed.
+    let mut builder = IndexBuilder::new(1).unwrap();
+    let chunk = Chunk::parse_exact(&frames[0]).unwrap();
+    builder.push_chunk(&chunk, chunk.digest()).unwrap();
+    for (position, token) in [(3, 333), (17, 2)] {
+        builder.push_passkey(Passkey { position, chunk_id: 0, offset: position as u32, token }).unwrap();
+    }
+    chunk.marks().spans().for_each(|span| builder.push_span(span).unwrap());
+    let context = Context::new("", "", "", 0).unwrap();
+    let stale = builder.encode(context.hash(), Some(context.as_str().as_bytes())).unwrap();
+    let damaged = [&chunks[..cut], &chunks[cut + 1..]].concat();
+    let mut files = Vec::new();
+    for ledger in [
+        &chunks[..],
+        &chunks[..cut],
+        &damaged,
+        &[&chunks[..], &[0xB1; 70]].concat(),
+        &[],
+        &chunks[frames[0].len()..],
+    ] {
+        for how in [0, 3] {
+            files.push([&[0xFF, 0xFF, how], ledger].concat());
+            for index in [index, &stale] {
+                files.push([&(index.len() as u16).to_le_bytes()[..], &[how], ledger, index].concat());
+            }
+        }
+    }
+    files
+}
+
+fn proofs() -> Vec<Vec<u8>> {
+    let digests: Vec<_> = (0..23).map(|i| [i; 32]).collect();
+    let mut path = [[0; 32]; Proof::MAX_PATH];
+    let mut proofs = Vec::new();
+    for (a, b) in [(0, 1), (1, 3), (6, 7), (8, 16), (22, 23)] {
+        proofs.push(Proof::inclusion(&digests[..b], a, &mut path).unwrap().encode());
+        proofs.push(Proof::consistency(&digests[..b], a + 1, &mut path).unwrap().encode());
+    }
+    proofs
+}
+
+fn json_ledgers() -> Vec<Vec<u8>> {
+    let hash = "ab".repeat(32);
+    let row = format!(
+        r#"{{"chunk_id": 0, "length": 2, "sha256": "{hash}", "start": 0, "tokens": [7, 4294967295]}}"#
+    );
+    let passkeys = r#"{"0": {"chunk_id": 0, "chunk_path": "a/b", "expected": 7, "offset": 0, "token": 7}, "12": 9, "3": {"expected": -1.5}}"#;
+    let spans = r#"{"a": {"length": 2, "start": 1}, "\u00e9": [18446744073709551615, 0], "c": {}}"#;
+    let chunk = format!(
+        r#"{{"chunk_id": 0, "length": 2, "path": "x/chunk_00000000.jsonl", "sha256": "{hash}", "start": 0}}"#
+    );
+    let manifest = format!(
+        r#"{{"chunk_count": 1, "chunk_tokens": 2, "chunks": [{chunk}], "passkeys": {passkeys}, "rolling_sha256": "{hash}",
+        "schema_version": "tinymind-evidence-ledger-v2", "semantic_spans": {spans}, "total_tokens": 2}}"#
+    );
+    [&row, passkeys, spans, &manifest].map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
 /// Good inputs made by the library itself.
 fn built(target: &str) -> Vec<Vec<u8>> {
     match target {
+        "chunk" | "index" => {
+            [ledger_frames(None), ledger_frames(Some(&Key::new(&[9; 32]).unwrap()))].concat()
+        }
+        "recovery" => ledger_files(),
+        "proof" => proofs(),
+        "tinymind" => json_ledgers(),
         "frame" | "beacon" | "inspect" => frames(),
         "context" => {
             let members = r#"{"x":{"b":[-1,true]}}"#;
@@ -281,8 +405,27 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     let mut seeds = files(&format!("tests/corpus/{corpus}"));
     seeds.extend(files(&format!("tests/data/{target}")));
     seeds.extend(built(target));
-    if matches!(target, "beacon" | "context" | "frame" | "inspect") {
+    if matches!(target, "beacon" | "chunk" | "context" | "frame" | "index" | "inspect") {
         seeds.extend(vectors());
+    }
+    // Each bit matters; digest and CRC are mended.
+    let ledger = ledger_frames(None);
+    let flipped = match target {
+        "chunk" => ledger.first(),
+        "index" => ledger.last(),
+        _ => None,
+    };
+    if let Some(frame) = flipped {
+        seeds.extend((0..frame.len() * 8).map(|bit| {
+            let mut frame = frame.clone();
+            frame[bit / 8] ^= 1 << (bit % 8);
+            frame
+        }));
+    }
+    if target == "inspect" {
+        let frames = built("chunk");
+        seeds.extend([frames[..6].concat(), frames[3..8].concat()]);
+        seeds.extend(frames);
     }
     if matches!(target, "frame" | "inspect") {
         seeds.extend(at_edges());
@@ -300,7 +443,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 #[ignore = "writes to tests/corpus"]
 fn write_seeds() {
-    for target in ["context", "frame", "results"] {
+    for target in ["chunk", "context", "frame", "proof", "recovery", "results", "tinymind"] {
         let folder = root().join("tests/corpus").join(target);
         fs::create_dir_all(&folder).unwrap();
         for (i, seed) in built(target).into_iter().enumerate() {
@@ -328,7 +471,7 @@ fn run(name: &str, rounds: usize) {
     let mut random = Random(name.bytes().map(u64::from).sum());
     for _ in 0..rounds {
         let mut bytes = random.pick(&seeds).clone();
-        if matches!(name, "frame" | "beacon" | "inspect") && random.below(2) == 0 {
+        if matches!(name, "frame" | "beacon" | "chunk" | "index" | "inspect") && random.below(2) == 0 {
             mutate_tlvs(&mut bytes, &mut random);
         }
         if random.below(4) != 0 {
@@ -353,14 +496,20 @@ macro_rules! bodies {
 
 bodies! {
     beacon: 3000,
+    chunk: 2000,
     context: 4000,
     crc16: 1000,
     frame: 1000,
+    index: 3000,
     inspect: 300,
+    ledger: 200,
     moments: 100,
     mu16: 1000,
     npy: 2000,
     npz: 400,
+    proof: 300,
+    recovery: 6000,
     results: 4000,
+    tinymind: 4000,
     window: 2000,
 }

@@ -6,8 +6,13 @@ use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Beacon, CalibrationBuilder, Drift, Reference, Results, Weights};
 use bitwire::frame::{Config, Context, ContextHash, Element, Frame, FrameBuilder, Kind, TlvType, crc16};
 use bitwire::inspect::{Content, MAX_SPANS, Report, Verdict, inspect};
+use bitwire::ledger::{
+    Chunk, ChunkBuilder, Encoding, Index, IndexBuilder, Passkey, Span, encode_marks, encoded_marks_len,
+};
 use bitwire::{Error, ErrorKind};
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// The frame's parser, then its context's, then its kind's: what `Section::error` is held to.
 fn parsers(bytes: &[u8]) -> (Vec<Error>, usize) {
@@ -16,10 +21,78 @@ fn parsers(bytes: &[u8]) -> (Vec<Error>, usize) {
         Err(error) => return (vec![error], 0),
     };
     let mut errors: Vec<_> = frame.context().err().into_iter().collect();
-    if frame.kind() == Kind::BEACON {
-        errors.extend(Beacon::from_frame(&frame).err());
+    match frame.kind() {
+        Kind::BEACON => errors.extend(Beacon::from_frame(&frame).err()),
+        Kind::LEDGER_CHUNK => errors.extend(Chunk::from_frame(&frame).err()),
+        Kind::LEDGER_INDEX => errors.extend(Index::from_frame(&frame).err()),
+        _ => {}
     }
+    assert_eq!(errors.first().copied(), frame.check_content().err());
     (errors, frame.as_bytes().len())
+}
+
+/// The chunks before a place of the input, without a gap, and what they say of the next: the table of spec/ledger.md,
+/// "The ledger file", in the order of its steps.
+#[derive(Default)]
+struct Before {
+    next: Option<(u64, u64)>,
+    /// ctx, CONTEXT_V1, whether HMAC_V1 is there.
+    same: Option<([u8; 8], Option<Vec<u8>>, bool)>,
+    passkeys: BTreeSet<u64>,
+    names: BTreeSet<String>,
+}
+
+impl Before {
+    /// The first breach of the chunk that starts here and is good by itself.
+    fn check(&mut self, bytes: &[u8], is_good: bool) -> Option<Error> {
+        let chunk = Frame::parse(bytes).and_then(|(frame, _)| Chunk::from_frame(&frame)).ok();
+        let Some(chunk) = chunk.filter(|_| is_good) else {
+            *self = Self::default();
+            return None;
+        };
+        let frame = chunk.frame();
+        let place = |tlv: u8| frame.tlvs().find(|other| other.tlv_type >= tlv).map(|tlv| tlv.offset);
+        let value = frame.tlv(TlvType::LEDGER_CHUNK).unwrap().value_offset();
+        let (id, start) = self.next.unwrap_or((chunk.id(), chunk.start()));
+        let shape = |field, needed, found| ErrorKind::Shape { field, needed, found };
+        let mut errors = Vec::new();
+        if chunk.id() != id {
+            errors.push(Error::new(shape("LEDGER_CHUNK_V1.chunk_id", id, chunk.id()), value));
+        }
+        if chunk.start() != start {
+            errors.push(Error::new(shape("LEDGER_CHUNK_V1.start", start, chunk.start()), value + 8));
+        }
+        let context = frame.tlv(TlvType::CONTEXT).map(|tlv| tlv.value.to_vec());
+        let same = (frame.ctx().0, context, frame.tlv(TlvType::HMAC).is_some());
+        if let Some(before) = &self.same {
+            if (before.0, &before.1) != (same.0, &same.1) {
+                errors.push(Error::new(ErrorKind::ContextDiffers, 4));
+            }
+            if before.2 != same.2 {
+                let at = place(TlvType::HMAC).unwrap_or(frame.payload_offset() - 3);
+                errors.push(Error::new(ErrorKind::MixedHmac, at));
+            }
+        }
+        let mut at = place(TlvType::LEDGER_MARKS).unwrap_or_default() + 7;
+        for position in chunk.marks().passkeys() {
+            if !self.passkeys.insert(position) {
+                errors.push(Error::new(ErrorKind::Duplicate { field: "a passkey's position" }, at));
+            }
+            at += 8;
+        }
+        for span in chunk.marks().spans() {
+            if !self.names.insert(span.name.into()) {
+                errors.push(Error::new(ErrorKind::Duplicate { field: "a span's name" }, at));
+            }
+            at += 18 + span.name.len() as u64;
+        }
+        self.next = Some((chunk.id().wrapping_add(1), chunk.end()));
+        self.same = Some(same);
+        if !errors.is_empty() {
+            *self = Self::default();
+        }
+        errors.first().copied()
+    }
 }
 
 /// Everything a report promises.
@@ -27,6 +100,7 @@ fn check(bytes: &[u8]) -> Report<'_> {
     let report = inspect(bytes);
     let mut at = 0;
     let mut index = 0;
+    let mut before = Before::default();
     for section in report.sections() {
         assert_eq!(section.offset, at, "sections have no gaps");
         for span in &section.spans {
@@ -52,7 +126,8 @@ fn check(bytes: &[u8]) -> Report<'_> {
 
         // Agreement with the parsers, for what starts here.
         let start = usize::try_from(section.offset).unwrap();
-        let (errors, len) = parsers(&bytes[start..]);
+        let (mut errors, len) = parsers(&bytes[start..]);
+        errors.extend(before.check(&bytes[start..], errors.is_empty()));
         let errors: Vec<_> = errors.into_iter().map(|error| error.nested(section.offset)).collect();
         assert_eq!(section.error, errors.first().copied());
         let bad: Vec<_> = section
@@ -396,6 +471,174 @@ proptest! {
     }
 }
 
+/// DIGEST_V1 and CRC-16 made good, where the lengths still lead there.
+fn reseal(bytes: &mut [u8]) {
+    let (mut at, mut digest, mut covered) = (12, None, bytes.get(4..12).unwrap_or_default().to_vec());
+    while let Some(&[tlv, hi, lo]) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let end = at + 3 + usize::from(u16::from_be_bytes([hi, lo]));
+        let Some(whole) = bytes.get(at..end) else { return };
+        match tlv {
+            0xF0 => digest = Some(at + 4),
+            0xF1 | 0xFE => {}
+            0xFF => {
+                covered.extend_from_slice(&bytes[end.min(bytes.len() - 2)..bytes.len() - 2]);
+                break;
+            }
+            _ => covered.extend_from_slice(whole),
+        }
+        at = end;
+    }
+    if let Some(to) = digest.and_then(|at| bytes.get_mut(at..at + 32)) {
+        to.copy_from_slice(&Sha256::digest(&covered));
+    }
+    mend(bytes, false);
+}
+
+const CONTEXT: &str = CONTEXTS[5];
+
+/// A ledger of chunks of each encoding, with marks, and its index.
+fn ledger() -> Vec<Vec<u8>> {
+    let ctx = ContextHash::of(CONTEXT.as_bytes());
+    let tokens: Vec<u32> = (0..41).map(|i| i * i * 37 % 509).collect();
+    let mut index = IndexBuilder::new(2).unwrap();
+    let (mut frames, mut all, mut marked) = (Vec::new(), Vec::new(), Vec::<u64>::new());
+    let span = |name, start, len| Span { name, start, len };
+    for (id, (tokens, encoding, passkeys, spans)) in [
+        (
+            &tokens[..],
+            Encoding::Packed { bits: 9 },
+            &[3, 17][..],
+            &[span("a", 0, 2), span("\u{e9}", 40, 1)][..],
+        ),
+        (&[1, 65_535, 7], Encoding::RawU16, &[], &[]),
+        (&[1, 70_000], Encoding::RawU32, &[42, 44], &[]),
+        (&[0; 8], Encoding::Packed { bits: 1 }, &[], &[span("the \u{1b}[2Jend", 44, 10)]),
+        (&[9], Encoding::Packed { bits: 32 }, &[0], &[span("b", 0, 55)]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let start = index.total_tokens();
+        let mut marks = vec![0; encoded_marks_len(passkeys, spans).unwrap()];
+        encode_marks(passkeys, spans, start + tokens.len() as u64, &mut marks).unwrap();
+        let mut builder = ChunkBuilder::new(ctx, id as u64, start, encoding).context_json(CONTEXT.as_bytes());
+        if !(passkeys.is_empty() && spans.is_empty()) {
+            builder = builder.marks(&marks);
+        }
+        frames.push(builder.encode(tokens).unwrap());
+        let chunk = Chunk::parse_exact(frames.last().unwrap()).unwrap();
+        index.push_chunk(&chunk, chunk.digest()).unwrap();
+        all.extend(tokens.iter().map(|&token| (id as u64, start, token)));
+        marked.extend(passkeys);
+        spans.iter().for_each(|span| index.push_span(*span).unwrap());
+    }
+    for position in marked {
+        let (chunk_id, start, token) = all[position as usize];
+        index.push_passkey(Passkey { position, chunk_id, offset: (position - start) as u32, token }).unwrap();
+    }
+    frames.push(index.encode(ctx, Some(CONTEXT.as_bytes())).unwrap());
+    frames
+}
+
+/// A frame of a ledger and how a field or a byte of it is changed, then digest and CRC-16 made good.
+fn tampered() -> impl Strategy<Value = Vec<u8>> {
+    let frames = ledger();
+    let edge = prop_oneof![
+        Just(0u64),
+        Just(1),
+        Just(2),
+        Just(u64::MAX),
+        Just(1 << 32),
+        Just(0xFFFF_FFFF),
+        any::<u64>()
+    ];
+    let change = (any::<proptest::sample::Index>(), 1..9usize, edge, any::<bool>());
+    let other = prop_oneof![3 => Just(None), 1 => damage().prop_map(Some)];
+    (proptest::sample::select(frames), proptest::collection::vec(change, 1..4), other).prop_map(
+        |(mut bytes, changes, other)| {
+            for (at, width, value, little) in changes {
+                // Not in the magic, ctx or the types and lengths of the first TLVs.
+                let at = 15 + at.index(bytes.len() - 17);
+                let mut value = value.to_be_bytes()[8 - width.min(8)..].to_vec();
+                if little {
+                    value.reverse();
+                }
+                bytes.iter_mut().skip(at).zip(value).for_each(|(to, from)| *to = from);
+            }
+            other.iter().for_each(|damage| apply(&mut bytes, damage));
+            reseal(&mut bytes);
+            bytes
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2 * cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_on_tampered_ledgers(bytes in tampered()) {
+        check(&bytes);
+    }
+
+    #[test]
+    fn agrees_on_ledger_files(order in proptest::collection::vec(0..6usize, 0..4), bad in tampered(), at in 0..6usize) {
+        let frames = ledger();
+        let mut file: Vec<&[u8]> = order.iter().map(|i| &frames[*i][..]).collect();
+        check(&file.concat());
+        file.insert(at.min(file.len()), &bad);
+        check(&file.concat());
+    }
+}
+
+/// Every bit of a chunk and of an index, made good but for that bit; every truncation.
+#[test]
+fn agrees_on_every_bit_of_a_ledger() {
+    let frames = ledger();
+    assert!(check(&frames[..5].concat()).is_valid());
+    for frame in [&frames[0], &frames[2], &frames[5]] {
+        assert!(check(frame).is_valid());
+        for bit in 32..frame.len() * 8 {
+            let mut bytes = frame.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            reseal(&mut bytes);
+            check(&bytes);
+        }
+        for len in 0..frame.len() {
+            check(&frame[..len]);
+        }
+    }
+}
+
+/// What the ledger's rules refuse between chunks that are good by themselves.
+#[test]
+fn holds_chunks_to_those_before() {
+    let frames = ledger();
+    let first = |order: &[&[u8]]| {
+        check(&order.concat()).first_error().map(|error| (error.kind().name(), error.offset()))
+    };
+    let all: Vec<&[u8]> = frames.iter().map(|frame| &frame[..]).collect();
+    assert_eq!(first(&all), None);
+    // Any chunk may come first, and after what is no chunk.
+    assert_eq!(first(&all[2..4]), None);
+    assert_eq!(first(&[all[3], all[5], all[0]]), None);
+    let at = |chunk: usize, field: u64| all[chunk].len() as u64 + field;
+    // chunk_id stands at 12 + 27 + 7 + 3 of each.
+    assert_eq!(first(&[all[0], all[0]]), Some(("Shape", at(0, 49))));
+    assert_eq!(first(&[all[0], all[2]]), Some(("Shape", at(0, 49))));
+    let other = ChunkBuilder::new(ContextHash([7; 8]), 1, 41, Encoding::RawU16).encode(&[1]).unwrap();
+    assert_eq!(first(&[all[0], &other]), Some(("ContextDiffers", at(0, 4))));
+    let mut marks = [0; 4 + 8 + 19];
+    let span = [Span { name: "a", start: 0, len: 1 }];
+    encode_marks(&[3], &span, 42, &mut marks).unwrap();
+    let builder = ChunkBuilder::new(ContextHash::of(CONTEXT.as_bytes()), 1, 41, Encoding::RawU16);
+    let again = builder.context_json(CONTEXT.as_bytes()).marks(&marks).encode(&[1]).unwrap();
+    let both = [all[0], &again].concat();
+    let report = check(&both);
+    let bad = report.spans().filter(|span| matches!(span.verdict, Verdict::Bad(ErrorKind::Duplicate { .. })));
+    let value = at(0, 49 + 24 + 3 + CONTEXT.len() as u64 + 3);
+    assert_eq!(bad.map(|span| span.offset).collect::<Vec<_>>(), [value + 4, value + 12]);
+}
+
 /// 256 cases, or as many as PROPTEST_CASES says.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256)
@@ -601,19 +844,6 @@ fn golden(name: &str, text: &str) {
 #[cfg(feature = "hmac")]
 #[test]
 fn golden_valid() {
-    let ledger = Made {
-        kind: 1,
-        element: 3,
-        dim: 3,
-        delta_q16: 0,
-        payload: vec![1, 0, 2, 0, 0xFF, 0xFF],
-        others: vec![
-            (0x10, [&[0; 16][..], &[0, 0, 0, 3, 0, 0, 0, 0]].concat()),
-            (0x81, vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]),
-        ],
-        context: Some(CONTEXTS[5]),
-        ..beacon()
-    };
     let blocks = Made {
         kind: 6,
         element: 5,
@@ -624,10 +854,44 @@ fn golden_valid() {
         context: None,
         ..beacon()
     };
-    let bytes = [rich(), ledger, blocks].iter().flat_map(Made::bytes).collect::<Vec<_>>();
+    let bytes = [rich(), blocks].iter().flat_map(Made::bytes).collect::<Vec<_>>();
     let report = check(&bytes);
     assert!(report.is_valid());
     golden("valid.txt", &report.to_string());
+}
+
+/// A ledger and its index; a chunk with many marks; both with breaches.
+#[cfg(feature = "hmac")]
+#[test]
+fn golden_ledger() {
+    let frames = ledger();
+    let passkeys: Vec<u64> = (0..60).map(|i| i * 2).collect();
+    let names: Vec<String> = (0..50).map(|i| format!("span {i:02}")).collect();
+    let spans: Vec<_> = names.iter().map(|name| Span { name, start: 7, len: 100 }).collect();
+    let mut marks = vec![0; encoded_marks_len(&passkeys, &spans).unwrap()];
+    encode_marks(&passkeys, &spans, 200, &mut marks).unwrap();
+    let many = ChunkBuilder::new(ContextHash([7; 8]), 12, 0, Encoding::Packed { bits: 11 }).marks(&marks);
+    let many = many.encode(&(0..200).map(|i| i * 9).collect::<Vec<u32>>()).unwrap();
+    let with = |frame: &[u8], changes: &[(usize, u8)]| {
+        let mut bytes = frame.to_vec();
+        changes.iter().for_each(|&(at, byte)| bytes[at] = byte);
+        reseal(&mut bytes);
+        bytes
+    };
+    let payload = usize::try_from(Frame::parse_exact(&frames[5]).unwrap().payload_offset()).unwrap();
+    let mut text = String::new();
+    for (title, bytes) in [
+        ("a chunk, and its ledger's index", [&frames[0][..], &frames[5]].concat()),
+        ("many marks", many),
+        // The element; reserved of LEDGER_CHUNK_V1; the second passkey; the first span's length.
+        ("a chunk with breaches", with(&frames[0], &[(16, 4), (72, 1), (146, 41), (162, 0)])),
+        ("spare bits", with(&frames[0], &[(frames[0].len() - 3, 0xF2)])),
+        ("an index with breaches", with(&frames[5], &[(56, 40), (payload + 48, 0), (payload + 144, 0)])),
+        ("a chunk twice", frames[1].repeat(2)),
+    ] {
+        text += &format!("== {title} ==\n\n{}\n", check(&bytes));
+    }
+    golden("ledger.txt", &text);
 }
 
 #[cfg(feature = "hmac")]

@@ -66,7 +66,7 @@ fn with_members(text: &str) {
     }
 }
 
-fn members(value: &Value) -> usize {
+pub(super) fn members(value: &Value) -> usize {
     match value {
         Value::Array(items) => items.iter().map(members).sum(),
         Value::Object(object) => object.len() + object.values().map(members).sum::<usize>(),
@@ -74,7 +74,7 @@ fn members(value: &Value) -> usize {
     }
 }
 
-fn colons(text: &str) -> usize {
+pub(super) fn colons(text: &str) -> usize {
     let (mut count, mut string, mut escaped) = (0, false, false);
     for byte in text.bytes() {
         match byte {

@@ -83,6 +83,11 @@ pub(super) fn mended(
 /// Does what `error` asks for; `None` where it says no more than that the bytes are no frame.
 fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
     let at = usize::try_from(error.offset()).ok()?;
+    if matches!(bytes.get(15), Some(1 | 2))
+        && let Some(done) = mend_ledger(bytes, at, error.kind())
+    {
+        return done;
+    }
     let mut put = |at: usize, new: &[u8]| {
         bytes.get_mut(at..at.checked_add(new.len())?)?.copy_from_slice(new);
         Some(())
@@ -95,7 +100,7 @@ fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
         ErrorKind::DeltaQ16 { element, .. } => put(at, &u32::from(element == 1).to_be_bytes()),
         ErrorKind::ValueVersion { .. } => put(at, &[1]),
         ErrorKind::Padding => put(at, &[0]),
-        ErrorKind::Truncated { field: "payload and CRC-16", available, .. } => {
+        ErrorKind::Truncated { field: "payload with CRC-16", available, .. } => {
             // CONFIG_V1 ends with the length of the payload.
             put(CONFIG_END - 8, &available.checked_sub(2)?.to_be_bytes())
         }
@@ -142,6 +147,94 @@ fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
         ErrorKind::Number { .. } => put(at, &[0; 8]),
         _ => None,
     }
+}
+
+/// The same for what chunks and indexes have; the outer `None` where it is not theirs.
+fn mend_ledger(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option<()>> {
+    let is_chunk = bytes[15] == 1;
+    let value: usize = Parts::of(bytes)
+        .and_then(|parts| parts.tlvs.iter().find(|(tlv, _)| *tlv == 0x10).map(|(_, tlv)| tlv.start + 3))
+        .unwrap_or(0);
+    // Chunks are big-endian, the tables of an index little-endian.
+    let table = |number: u64, len: usize| {
+        if is_chunk { number.to_be_bytes()[8 - len..].to_vec() } else { number.to_le_bytes()[..len].to_vec() }
+    };
+    let before = |back: usize| {
+        let number = *bytes.get(at.checked_sub(back)?..)?.first_chunk()?;
+        let number = if is_chunk { u64::from_be_bytes(number) } else { u64::from_le_bytes(number) };
+        number.checked_add(1)
+    };
+    let (at, new) = match kind {
+        // Nothing fits there.
+        ErrorKind::PastEnd { end: 0, .. } => return Some(None),
+        ErrorKind::TlvMissing { tlv } => {
+            let len = if tlv == 0x10 { 24 } else { 88 };
+            let new = [&[tlv, 0, len][..], &alloc::vec![0; len.into()]].concat();
+            bytes.splice(at..at, new);
+            return Some(Some(()));
+        }
+        ErrorKind::DigestMissing => {
+            bytes.splice(at..at, [&[TlvType::DIGEST, 0, 33, 1][..], &[0; 32]].concat());
+            return Some(Some(()));
+        }
+        ErrorKind::ForeignTlv { .. } => {
+            let len = u16::from_be_bytes([bytes[at + 1], bytes[at + 2]]);
+            bytes.drain(at..at + 3 + usize::from(len));
+            return Some(Some(()));
+        }
+        ErrorKind::Shape { field: "CONFIG_V1.payload_len", needed, .. } => {
+            let Some(parts) = Parts::of(bytes).filter(|_| needed <= 1 << 14) else { return Some(None) };
+            let mut payload = bytes[parts.payload.clone()].to_vec();
+            payload.resize(usize::try_from(needed).unwrap(), 0);
+            bytes.splice(parts.payload, payload);
+            (at, needed.to_be_bytes().to_vec())
+        }
+        ErrorKind::Code { field: "CONFIG_V1.element", .. } if !is_chunk => (at, alloc::vec![0]),
+        ErrorKind::Code { field: "CONFIG_V1.element", .. } => {
+            (at, alloc::vec![if bytes.get(value + 20) == Some(&0) { 3 } else { 2 }])
+        }
+        ErrorKind::Code { field: "LEDGER_CHUNK_V1.encoding", found } => (at, alloc::vec![found % 2]),
+        ErrorKind::Code { field: "LEDGER_CHUNK_V1.bits", found } => (at, alloc::vec![found % 32 + 1]),
+        ErrorKind::Shape { field: "LEDGER_CHUNK_V1.bits", .. } => (at, alloc::vec![0]),
+        ErrorKind::Size { field: "LEDGER_CHUNK_V1.start + length" } => (at, alloc::vec![0; 8]),
+        ErrorKind::Size { field: "span" } | ErrorKind::PastEnd { field: "span", .. } => {
+            (at, [alloc::vec![0; 8], table(1, 8)].concat())
+        }
+        ErrorKind::Shape { field: "span.length", .. } => (at, table(1, 8)),
+        ErrorKind::Shape { field: "span.name_len", .. } if is_chunk => return Some(None),
+        ErrorKind::Shape { field: "anchor.length" | "span.name_off" | "span.name_len", needed, .. } => {
+            (at, table(needed, 4))
+        }
+        ErrorKind::Shape { field: "anchor.chunk_id" | "anchor.start" | "anchor.offset", needed, .. } => {
+            (at, table(needed, 8))
+        }
+        ErrorKind::Shape {
+            field: "LEDGER_INDEX_V1.total_tokens" | "LEDGER_INDEX_V1.ledger_len",
+            needed,
+            ..
+        } => (at, needed.to_be_bytes().to_vec()),
+        ErrorKind::Reserved { field: "LEDGER_INDEX_V1.reserved" } => (at, alloc::vec![0; 8]),
+        ErrorKind::Reserved { field: "anchor.reserved" } => (at, alloc::vec![0; 4]),
+        ErrorKind::Order { field: "span.name" } => return Some(None),
+        ErrorKind::Order { field } => {
+            let back = match (field, is_chunk) {
+                ("passkey.position", true) => 8,
+                ("passkey.position", false) => 24,
+                _ => 40,
+            };
+            let Some(next) = before(back) else { return Some(None) };
+            (at, table(next, 8))
+        }
+        ErrorKind::PastEnd { field: "passkey.position", end, .. } => (at, table(end.saturating_sub(1), 8)),
+        ErrorKind::PastEnd { field: "passkey.chunk_id", .. } => (at, alloc::vec![0; 8]),
+        ErrorKind::PastEnd { field: "passkey.offset", .. } => (at, alloc::vec![0; 4]),
+        ErrorKind::PastEnd { .. } | ErrorKind::TrailingBytes { .. } => return Some(None),
+        ErrorKind::SpareBits => (at, alloc::vec![0]),
+        ErrorKind::Utf8 { .. } => (at, alloc::vec![b'a']),
+        _ => return None,
+    };
+    bytes[at..at + new.len()].copy_from_slice(&new);
+    Some(Some(()))
 }
 
 /// Toggles a flag, if FLAGS_V1 is there: the error's place is its value, or else the end of CONFIG_V1.

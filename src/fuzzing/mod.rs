@@ -16,21 +16,32 @@ mod beacon;
 mod context;
 mod frame;
 mod inspect;
+mod ledger_files;
+mod ledger_frames;
 mod mend;
 mod moments;
 mod npy;
 mod npz;
 mod numbers;
+mod proof;
+mod recovery;
+mod second_ledger;
 mod second_reader;
+mod tinymind;
 
 pub use beacon::{beacon, results};
 pub use context::context;
 pub use frame::frame;
 pub use inspect::inspect;
+pub use ledger_files::ledger;
+pub use ledger_frames::{chunk, index};
 pub use moments::{moments, window};
 pub use npy::npy;
 pub use npz::npz;
 pub use numbers::{crc16, mu16};
+pub use proof::proof;
+pub use recovery::recovery;
+pub use tinymind::tinymind;
 
 /// For benches/sha256.rs, which is the other user of this module.
 pub fn sha256_many(messages: &[[&[u8]; 2]], out: &mut [[u8; 32]]) {
@@ -43,15 +54,21 @@ pub type Body = fn(&[u8]);
 /// Every body with the name of its target.
 pub const TARGETS: &[(&str, Body)] = &[
     ("beacon", beacon),
+    ("chunk", chunk),
     ("context", context),
     ("crc16", crc16),
     ("frame", frame),
+    ("index", index),
     ("inspect", inspect),
+    ("ledger", ledger),
     ("moments", moments),
     ("mu16", mu16),
     ("npy", npy),
     ("npz", npz),
+    ("proof", proof),
+    ("recovery", recovery),
     ("results", results),
+    ("tinymind", tinymind),
     ("window", window),
 ];
 

@@ -11,12 +11,12 @@ use crate::beacon::Results;
 /// The frame's length, or an error's name and offset.
 pub(super) type Verdict = Result<usize, (&'static str, u64)>;
 
-fn check(good: bool, name: &'static str, offset: usize) -> Result<(), (&'static str, u64)> {
+pub(super) fn check(good: bool, name: &'static str, offset: usize) -> Result<(), (&'static str, u64)> {
     if good { Ok(()) } else { Err((name, offset as u64)) }
 }
 
 /// A big-endian number of the `len` bytes at `at`.
-fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
+pub(super) fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
     bytes[at..at + len].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
@@ -26,9 +26,9 @@ fn float(bytes: &[u8], at: usize, len: usize) -> f64 {
 }
 
 /// A TLV: type, start, and the length of its value.
-type Tlv = (u8, usize, usize);
+pub(super) type Tlv = (u8, usize, usize);
 
-fn tlvs(bytes: &[u8]) -> Result<Vec<Tlv>, (&'static str, u64)> {
+pub(super) fn tlvs(bytes: &[u8]) -> Result<Vec<Tlv>, (&'static str, u64)> {
     let mut tlvs: Vec<Tlv> = Vec::new();
     let mut at = 12;
     loop {

@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use super::ledger;
 use super::walk::{Anatomy, Config, Verify};
 use crate::beacon::Results;
 use crate::beacon::stats::Sigma;
@@ -25,10 +26,11 @@ pub(super) fn check(frame: &mut Anatomy<'_>, key: Option<Verify<'_>>) {
     }
     check_envelope(frame);
     check_context(frame);
-    if let Some(config) = frame.config
-        && config.kind == Kind::BEACON
-    {
-        check_beacon(frame, config);
+    match frame.config {
+        Some(config) if config.kind == Kind::BEACON => check_beacon(frame, config),
+        Some(config) if config.kind == Kind::LEDGER_CHUNK => ledger::check_chunk(frame, config),
+        Some(config) if config.kind == Kind::LEDGER_INDEX => ledger::check_index(frame, config),
+        _ => {}
     }
     if let Some(verify) = key {
         check_mac(frame, verify);
@@ -152,17 +154,22 @@ fn check_context(frame: &mut Anatomy<'_>) {
     }
 }
 
-/// `Beacon::from_frame`.
-fn check_beacon(frame: &mut Anatomy<'_>, config: Config) {
+/// Of 03 to 7F only those that the kind has.
+pub(super) fn foreign_tlvs(frame: &mut Anatomy<'_>, kind: Kind, own: &[u8]) {
     let foreign: Vec<_> = frame
         .tlvs
         .iter()
-        .filter(|piece| (0x05..=0x7F).contains(&piece.tlv_type))
-        .map(|piece| (piece.at, ErrorKind::ForeignTlv { tlv: piece.tlv_type, kind: config.kind.0 }))
+        .filter(|piece| (0x03..=0x7F).contains(&piece.tlv_type) && !own.contains(&piece.tlv_type))
+        .map(|piece| (piece.at, ErrorKind::ForeignTlv { tlv: piece.tlv_type, kind: kind.0 }))
         .collect();
     for (at, kind) in foreign {
         frame.find(at, kind);
     }
+}
+
+/// `Beacon::from_frame`.
+fn check_beacon(frame: &mut Anatomy<'_>, config: Config) {
+    foreign_tlvs(frame, config.kind, &[TlvType::CALIB_STATS, TlvType::RESULTS]);
     let at = |field: usize| config.at.saturating_add(field);
     if config.element != Element::I16.code() {
         frame.find(at(1), ErrorKind::Code { field: "CONFIG_V1.element", found: config.element });

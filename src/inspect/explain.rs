@@ -16,10 +16,28 @@ use crate::beacon::{Reference, Results};
 use crate::error::ErrorKind;
 use crate::frame::{ContextHash, Element, Kind, TlvType};
 
-/// Values shown at the start and at the end of a table, and the longest table that is shown whole.
-const HEAD: usize = 4;
-const TAIL: usize = 2;
-const WHOLE: usize = 8;
+/// A table of values.
+#[derive(Clone, Copy)]
+pub(super) struct Table<'l> {
+    /// Of all of it, in bytes.
+    pub(super) len: usize,
+    /// Of one value.
+    pub(super) width: usize,
+    pub(super) label: &'l str,
+    pub(super) checked: bool,
+    /// What the values are, and how many are in one.
+    pub(super) noun: &'static str,
+    pub(super) each: usize,
+    /// How many are shown at the start and at the end; a table longer by up to two is shown whole.
+    pub(super) shown: (usize, usize),
+}
+
+impl<'l> Table<'l> {
+    pub(super) const fn new(len: usize, width: usize, label: &'l str, checked: bool) -> Self {
+        Self { len, width, label, checked, noun: "values", each: 1, shown: (4, 2) }
+    }
+}
+
 /// Bytes of a text that are shown.
 const MAX_TEXT: usize = 1024;
 
@@ -76,25 +94,19 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// A table of values of `width` bytes: all, or the first and last and those that are bad.
-    pub(super) fn list(
-        &mut self,
-        len: usize,
-        width: usize,
-        label: &str,
-        checked: bool,
-        field: impl Fn(usize) -> String,
-        value: impl Fn(&[u8]) -> String,
-    ) {
+    /// A table: all values, or the first and last and those that are bad. `item` emits the value of a place.
+    pub(super) fn list(&mut self, table: &Table<'_>, mut item: impl FnMut(&mut Self, usize)) {
+        let &Table { len, width, label, checked, noun, each, shown: (first, last) } = table;
         let count = len.checked_div(width).unwrap_or(0);
         let start = self.pos;
         let at = |i: usize| start.saturating_add(i.saturating_mul(width));
-        let (head, tail) = if count <= WHOLE { (count, count) } else { (HEAD, count.saturating_sub(TAIL)) };
+        let whole = first.saturating_add(last).saturating_add(2);
+        let (head, tail) = if count <= whole { (count, count) } else { (first, count.saturating_sub(last)) };
         let mut i = 0;
         while i < count {
             let bad = self.next_finding();
             if i < head || i >= tail || bad < at(i.saturating_add(1)) {
-                self.emit(width, field(i), checked, &value);
+                item(self, i);
                 i = i.saturating_add(1);
                 continue;
             }
@@ -102,7 +114,7 @@ impl<'a> Emitter<'a> {
             let to = to_bad.min(tail).max(i.saturating_add(1));
             let more = to.saturating_sub(i);
             self.emit(more.saturating_mul(width), label.to_string(), checked, |_| {
-                format!("{more} more values")
+                format!("{} more {noun}", more.saturating_mul(each))
             });
             i = to;
         }
@@ -110,8 +122,18 @@ impl<'a> Emitter<'a> {
         self.emit(rest, label.to_string(), checked, hex);
     }
 
+    /// A table of plain values.
+    pub(super) fn values(
+        &mut self,
+        table: &Table<'_>,
+        field: impl Fn(usize) -> String,
+        value: impl Fn(&[u8]) -> String,
+    ) {
+        self.list(table, |out, i| out.emit(table.width, field(i), table.checked, &value));
+    }
+
     /// Text, as far as it is short enough.
-    fn text(&mut self, len: usize, label: &str, checked: bool) {
+    pub(super) fn text(&mut self, len: usize, label: &str, checked: bool) {
         let end = self.pos.saturating_add(len);
         // Up to the first breach, and from there.
         while self.pos < end {
@@ -159,6 +181,10 @@ impl<'a> Emitter<'a> {
         while let Some(finding) = self.take_finding(true) {
             let (field, value) = match finding.kind {
                 ErrorKind::Truncated { field, .. } => (field, "not there as stated"),
+                ErrorKind::TlvMissing { tlv } => {
+                    (TlvType::name(tlv).unwrap_or("TLV"), "missing, and the kind requires it")
+                }
+                ErrorKind::MixedHmac => ("HMAC_V1", "missing, and the chunk before has one"),
                 ErrorKind::DigestMissing => ("DIGEST_V1", "missing, mandatory here"),
                 ErrorKind::Results { .. } => ("RESULTS_V1.text", "the text ends here"),
                 ErrorKind::Context { .. } | ErrorKind::ContextHash => {
@@ -179,7 +205,11 @@ impl<'a> Emitter<'a> {
         if next.at <= self.pos && next.missing == missing { self.findings.next() } else { None }
     }
 
-    fn next_finding(&self) -> usize {
+    pub(super) fn pos(&self) -> usize {
+        self.pos
+    }
+
+    pub(super) fn next_finding(&self) -> usize {
         self.findings.as_slice().first().map_or(usize::MAX, |finding| finding.at)
     }
 
@@ -217,13 +247,18 @@ pub(super) fn explain(
     explainer.out.finish(frame.end)
 }
 
-struct Explainer<'f, 'a> {
-    frame: &'f Anatomy<'a>,
-    out: Emitter<'a>,
+pub(super) struct Explainer<'f, 'a> {
+    pub(super) frame: &'f Anatomy<'a>,
+    pub(super) out: Emitter<'a>,
     offset: u64,
     has_key: bool,
     mac_bad: bool,
-    crc_good: bool,
+    pub(super) crc_good: bool,
+}
+
+/// Whether there is a typed view of the kind, whose rules were held to it.
+const fn has_view(kind: Kind) -> bool {
+    matches!(kind, Kind::BEACON | Kind::LEDGER_CHUNK | Kind::LEDGER_INDEX)
 }
 
 impl Explainer<'_, '_> {
@@ -252,7 +287,7 @@ impl Explainer<'_, '_> {
         let kind = self.frame.config.map(|config| config.kind);
         let is_config = first && self.frame.config.is_some_and(|config| config.at == piece.value_at());
         let tlv_type = if is_config { TlvType::CONFIG } else { piece.tlv_type };
-        let is_beacons = owner(tlv_type) == Some(Kind::BEACON) && kind == Some(Kind::BEACON);
+        let is_views = owner(tlv_type).is_some_and(|owner| kind == Some(owner) && has_view(owner));
 
         let mut text = match piece.tlv_type {
             TlvType::END if piece.stated == 0 => "the header's end".to_string(),
@@ -279,6 +314,7 @@ impl Explainer<'_, '_> {
         {
             text.push_str(&drift(&results));
         }
+        text.push_str(&self.ledger_note(piece));
         // The length has a line of its own if it is wrong.
         if self.out.next_finding_in(piece.at.saturating_add(1), piece.value_at()) {
             self.out.emit(1, label.clone(), true, |_| format!("TLV {:02X}", piece.tlv_type));
@@ -288,13 +324,14 @@ impl Explainer<'_, '_> {
         }
 
         let end = piece.end();
-        self.fields(tlv_type, &label, end, is_beacons);
+        self.fields(tlv_type, &label, end, is_views);
         let len = end.saturating_sub(self.out.pos);
         match tlv_type {
             TlvType::FLAGS => self.out.emit(len, format!("{label}.flags"), true, flags),
-            TlvType::CALIB_STATS => self.spread(piece, &label, is_beacons),
-            TlvType::RESULTS => self.out.text(len, &format!("{label}.text"), is_beacons),
+            TlvType::CALIB_STATS => self.spread(piece, &label, is_views),
+            TlvType::RESULTS => self.out.text(len, &format!("{label}.text"), is_views),
             TlvType::CONTEXT => self.out.text(len, &format!("{label}.text"), true),
+            TlvType::LEDGER_MARKS => self.marks(piece, &label, is_views),
             TlvType::DIGEST | TlvType::HMAC => self.hash(piece, &label),
             TlvType::PAD => self.out.emit(len, format!("{label}.zeros"), true, |bytes| {
                 match bytes.iter().filter(|&&byte| byte != 0).count() {
@@ -310,9 +347,9 @@ impl Explainer<'_, '_> {
     }
 
     /// The fixed part of a value, as far as it is there.
-    fn fields(&mut self, tlv_type: u8, label: &str, end: usize, is_beacons: bool) {
+    fn fields(&mut self, tlv_type: u8, label: &str, end: usize, is_views: bool) {
         let is_config = tlv_type == TlvType::CONFIG;
-        let is_beacon = self.frame.config.is_some_and(|config| config.kind == Kind::BEACON);
+        let has_view = self.frame.config.is_some_and(|config| has_view(config.kind));
         for &(field, size, form) in layout(tlv_type) {
             if end.saturating_sub(self.out.pos) < size {
                 break;
@@ -321,9 +358,9 @@ impl Explainer<'_, '_> {
                 (true, "payload_len") => self.frame.payload_len_note(self.offset),
                 _ => String::new(),
             };
-            // What the frame's rules say nothing about is checked by the beacon's.
+            // What the frame's rules say nothing about is checked by the view's; of the root they say nothing either.
             let is_frames = matches!(field, "element" | "reserved" | "delta_q16" | "payload_len");
-            let checked = is_beacons || (is_config && (is_beacon || is_frames));
+            let checked = (is_views && field != "root") || (is_config && (has_view || is_frames));
             let text = |bytes: &[u8]| format!("{}{note}", show(form, bytes));
             self.out.emit(size, format!("{label}.{field}"), checked, text);
         }
@@ -333,6 +370,7 @@ impl Explainer<'_, '_> {
     fn spread(&mut self, piece: &Piece, label: &str, checked: bool) {
         let Some((spread, _)) = checks::spread(self.frame.value(piece)) else { return };
         let left = piece.end().saturating_sub(self.out.pos);
+        let mu_label = format!("{label}.mu");
         let mu_len = spread.mu_len.min(left);
         let f32 = |bytes: &[u8]| {
             let single = bytes.first_chunk().map(|&bytes| f32::from_be_bytes(bytes));
@@ -342,7 +380,8 @@ impl Explainer<'_, '_> {
             let name = format!("{label}.{part}");
             move |i: usize| format!("{name}[{i}]")
         };
-        self.out.list(mu_len, 4, &format!("{label}.mu"), checked, field("mu"), f32);
+        let table = Table::new(mu_len, 4, &mu_label, checked);
+        self.out.values(&table, field("mu"), f32);
         let left = left.saturating_sub(mu_len);
         let part = format!("{label}.sigma");
         match spread.sigma {
@@ -350,7 +389,7 @@ impl Explainer<'_, '_> {
                 self.out.emit(8, format!("{label}.trace"), checked, |bytes| show(Form::F64, bytes));
             }
             Some(Sigma::Diagonal | Sigma::Full) => {
-                self.out.list(left, 4, &part, checked, field("sigma"), f32);
+                self.out.values(&Table::new(left, 4, &part, checked), field("sigma"), f32);
             }
             _ => self.out.emit(left, part, false, hex),
         }
@@ -390,6 +429,9 @@ impl Explainer<'_, '_> {
         let config = frame.config;
         let element = config.and_then(|config| Element::from_code(config.element));
         let element = element.unwrap_or(Element::Structured);
+        // What its kind does not explain stands there as its elements.
+        self.ledger_payload(len);
+        let len = frame.payload_end.saturating_sub(self.out.pos.max(frame.payload_at));
         for (part, element, len) in parts(config, element, len) {
             let (dim, delta_q16) = config.map_or((0, 0), |config| (config.dim as usize, config.delta_q16));
             let per_row = if element == Element::Bits { dim.div_ceil(8) } else { dim };
@@ -400,7 +442,7 @@ impl Explainer<'_, '_> {
                 _ => format!("{part}[{i}]"),
             };
             let value = |bytes: &[u8]| show_element(element, delta_q16, bytes);
-            self.out.list(len, width(element), part, self.crc_good, field, value);
+            self.out.values(&Table::new(len, width(element), part, self.crc_good), field, value);
         }
         if let Some((at, computed)) = frame.crc {
             let stored = frame.stored_crc(at);

@@ -17,11 +17,15 @@
 //! # Ok::<(), bitwire::Error>(())
 //! ```
 //!
-//! What the bytes have to be is stated in spec/frame.md and spec/beacon.md.
+//! Chunks of a ledger that follow one another are held to the ledger's rules as well: ids, positions, contexts, marks.
+//!
+//! What the bytes have to be is stated in spec/frame.md, spec/beacon.md and spec/ledger.md.
 
 mod checks;
 mod explain;
+mod explain_ledger;
 mod json;
+mod ledger;
 mod tables;
 mod text;
 mod walk;
@@ -56,8 +60,8 @@ pub struct Section {
     pub len: u64,
     /// What it is.
     pub content: Content,
-    /// What the parsers refuse first: the frame's, then its context's, then its kind's. The offset counts from
-    /// the start of the input.
+    /// What the parsers refuse first: the frame's, then its context's, then its kind's; then, of a chunk right behind a
+    /// good one, what the ledger's reader does. The offset counts from the start of the input.
     pub error: Option<Error>,
     /// Its bytes in order, each in exactly one span. Only a field that is missing has a span of length 0.
     pub spans: Vec<Span>,
@@ -113,7 +117,8 @@ pub enum Verdict {
 /// Explains `bytes`: any number of frames one after the other, and whatever else is there.
 ///
 /// Cost: linear in the length. Memory: [`MAX_SPANS`] spans of bounded size, whatever the length: long payloads and
-/// tables show their first and last values, and what is damaged.
+/// tables show their first and last values, and what is damaged. Of a ledger's marks the first 2^20 positions and names are
+/// remembered, to find one that comes twice.
 pub fn inspect(bytes: &[u8]) -> Report<'_> {
     walk::inspect(bytes, None)
 }

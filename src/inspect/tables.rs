@@ -260,10 +260,18 @@ mod tests {
     /// The tables of spec/: `| off | size | field |`.
     #[test]
     fn layouts_are_those_of_the_spec() {
-        let spec = concat!(include_str!("../../spec/frame.md"), include_str!("../../spec/beacon.md"));
-        for (tlv_type, heading) in
-            [(TlvType::CONFIG, "\n## CONFIG_V1\n"), (TlvType::CALIB_STATS, "\n## CALIB_STATS_V1\n")]
-        {
+        let spec = concat!(
+            include_str!("../../spec/frame.md"),
+            include_str!("../../spec/beacon.md"),
+            include_str!("../../spec/ledger.md")
+        );
+        for (tlv_type, heading) in [
+            (TlvType::CONFIG, "\n## CONFIG_V1\n"),
+            (TlvType::CALIB_STATS, "\n## CALIB_STATS_V1\n"),
+            (TlvType::LEDGER_CHUNK, "\n### LEDGER_CHUNK_V1\n"),
+            (TlvType::LEDGER_INDEX, "\n### LEDGER_INDEX_V1\n"),
+            (TlvType::LEDGER_MARKS, "\n### LEDGER_MARKS_V1\n"),
+        ] {
             let section = spec.split(heading).nth(1).unwrap();
             let rows = section.lines().skip_while(|line| *line != "| off | size | field |").skip(2);
             let mut at = 0;

@@ -39,8 +39,8 @@ impl Report<'_> {
         }
         // Fields of a TLV stand under it.
         let field = match span.field.split_once('.') {
-            Some((_, field)) => format!("  {field}"),
-            None => span.field.clone().into_owned(),
+            Some((tlv, field)) if !tlv.contains('[') => format!("  {field}"),
+            _ => span.field.clone().into_owned(),
         };
         let verdict = match span.verdict {
             Verdict::Ok => "ok",

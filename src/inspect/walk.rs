@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::explain::{Emitter, explain};
+use super::ledger::Follows;
 use super::{Content, MAX_SPANS, Report, Section, checks};
 use crate::error::{Error, ErrorKind};
 use crate::frame::{Crc16, Kind, LengthRule, MAGIC, TlvType, crc16, length_rule, payload_truncated};
@@ -122,6 +123,7 @@ pub(super) fn inspect<'a>(bytes: &'a [u8], key: Option<Verify<'_>>) -> Report<'a
     let mut magics = Magics { bytes, known: (1, 0), spare: bytes.len() };
     let mut sections = Vec::new();
     let (mut at, mut index, mut spans) = (0, 0u64, 0usize);
+    let mut follows = Follows::default();
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
         let offset = at as u64;
@@ -138,6 +140,7 @@ pub(super) fn inspect<'a>(bytes: &'a [u8], key: Option<Verify<'_>>) -> Report<'a
         let (section, len) = if is_frame(rest) {
             let mut anatomy = dissect(rest, at, &mut magics);
             checks::check(&mut anatomy, key);
+            follows.check(&mut anatomy);
             let error = first_error(&anatomy.findings, offset);
             let kind = anatomy.config.map(|config| config.kind);
             let (len, content) = (anatomy.end, Content::Frame { index, kind });
@@ -145,6 +148,7 @@ pub(super) fn inspect<'a>(bytes: &'a [u8], key: Option<Verify<'_>>) -> Report<'a
             index = index.saturating_add(1);
             (Section { offset, len: len as u64, content, error, spans }, len)
         } else {
+            follows = Follows::default();
             let len = magics.next(at.saturating_add(1)).saturating_sub(at).min(rest.len());
             let kind = match rest.first_chunk() {
                 Some(found) => ErrorKind::Magic { found: *found },

@@ -13,6 +13,8 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 mod convert;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzed;
 mod json;
 mod write;
 
