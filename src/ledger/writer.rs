@@ -249,7 +249,11 @@ impl<S: Storage> LedgerWriter<S> {
     }
 
     /// Opens a ledger to append to it. A torn tail is cut off, which [`recovered`](Self::recovered) tells; whole
-    /// chunks that were never committed stay, and belong to the next commit.
+    /// chunks that were never committed stay, and belong to the next commit. A file without an index that does not
+    /// start with a whole chunk is left alone: it need not be a ledger.
+    ///
+    /// Cost: as for [`LedgerReader::new`](super::LedgerReader::new), one sync, and what is beyond the index (without one,
+    /// everything) is written again.
     ///
     /// # Errors
     /// [`LedgerError::Io`] if there is none, and if the system refuses anything; [`LedgerError::Locked`] if another writer has it;
@@ -270,6 +274,10 @@ impl<S: Storage> LedgerWriter<S> {
         let index = index.as_deref().map(Index::parse_exact).transpose().map_err(LedgerError::Index)?;
         let Opened { mut state, tail, index: found } =
             scan::open(&file, index.as_ref(), options.key.as_ref())?;
+        if let (Some(tail), IndexState::Missing, 0) = (&tail, found, state.index.chunk_count()) {
+            // No crash leaves that, as a ledger has its index before its first chunk: another file, or another key.
+            return Err(LedgerError::Damaged { chunk: 0, error: tail.error });
+        }
 
         let identity = match (&state.identity, &options.context) {
             (Some(identity), None) => identity.clone(),
@@ -303,20 +311,19 @@ impl<S: Storage> LedgerWriter<S> {
         {
             state.index = state.index_with_stride(stride).map_err(LedgerError::Refused)?;
         }
-        if let Some(tail) = &tail {
-            file.set_len(tail.offset).map_err(io)?;
-            file.sync().map_err(io)?;
-        }
-
-        let covered = index.as_ref().map_or(u64::MAX, Index::ledger_len);
-        rewrite(&mut file, covered, state.index.ledger_len()).map_err(io)?;
+        let len = state.index.ledger_len();
+        // Also where nothing is torn: a cut whose sync failed is seen, and what it cut may still be on the disk, to come
+        // back behind new chunks of the same size.
+        file.set_len(len).map_err(io)?;
+        // Without an index nothing says what was ever synced.
+        rewrite(&mut file, index.as_ref().map_or(0, Index::ledger_len), len).map_err(io)?;
 
         let mut writer = Self::with(storage, file, options, identity, state);
+        writer.sync()?;
         writer.recovered = tail;
         writer.index_marks()?;
         if found == IndexState::Missing {
             // From now on something says what was committed.
-            writer.sync()?;
             writer.publish()?;
         }
         Ok(writer)

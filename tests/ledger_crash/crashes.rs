@@ -4,7 +4,7 @@ use super::disk::{Model, Rng, SimDisk};
 use super::run::{Drawn, Plan, Run, Truth};
 
 /// A ledger that is made, and written in a few sessions with crashes of the process between.
-fn life(seed: u64) -> Run {
+pub(crate) fn life(seed: u64) -> Run {
     let mut rng = Rng::new(seed);
     let plan = Plan::new(&mut rng);
     let disk = SimDisk::new();

@@ -6,3 +6,4 @@ mod disk;
 mod disk_itself;
 mod faults;
 mod run;
+mod tails;

@@ -304,8 +304,7 @@ impl Run {
                 Arc::make_mut(&mut truth.due_passkeys).insert(position);
             });
             match writer.mark_passkey(position, token) {
-                Err(LedgerError::Refused(error))
-                    if matches!(error.kind(), ErrorKind::Duplicate { .. }) => {}
+                Err(LedgerError::Refused(error)) if matches!(error.kind(), ErrorKind::Duplicate { .. }) => {}
                 marked => {
                     marked?;
                     passkeys.insert(position);
