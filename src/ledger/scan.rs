@@ -297,12 +297,25 @@ pub(super) fn open<S: Source + ?Sized>(
     let mut tail = None;
     while state.index.ledger_len() < len {
         let offset = state.index.ledger_len();
+        let next = state.index.chunk_count();
         let checked = chunk_at(source, &mut buffer, offset, len).map_err(io)?;
-        let error = match checked.and_then(|chunk| admit(&mut state, &chunk, key)) {
-            Ok(()) => continue,
+        let checked = checked.and_then(|chunk| match admit(&mut state, &chunk, key) {
+            // No crash leaves that: beside a ledger lies the index, of no chunks, of another.
+            Err(error) if next == 0 && chunk.id() == 0 && index.is_some() => Ok(Some(error)),
+            admitted => admitted.map(|()| None),
+        });
+        let error = match checked {
+            Ok(None) => continue,
+            Ok(Some(error)) => {
+                let field = match error.kind() {
+                    ErrorKind::ContextDiffers => "the context",
+                    ErrorKind::MixedHmac => "the presence of HMAC_V1",
+                    _ => "the key",
+                };
+                return Err(LedgerError::Index(Error::caller(ErrorKind::ForeignIndex { field })));
+            }
             Err(error) => error.nested(offset),
         };
-        let next = state.index.chunk_count();
         if index.is_none() && whole_chunk_follows(source, &state, offset, len).map_err(io)? {
             return Err(LedgerError::Damaged { chunk: next, error });
         }

@@ -146,6 +146,28 @@ fn a_wrong_key_cuts_nothing() {
     }
 }
 
+/// An index of no chunks says that nothing was committed; beside another ledger it says nothing.
+#[test]
+fn an_index_of_another_empty_ledger_cuts_nothing() {
+    let (ledger, ..) = three_chunks();
+    let context = bitwire::frame::Context::new("elsewhere", "", "", 0).unwrap();
+    let mut others = vec![options().context(context)];
+    #[cfg(feature = "hmac")]
+    others.push(options().sign(bitwire::frame::Key::new(&[1; 32]).unwrap()));
+    for other in others {
+        let empty = SimDisk::new();
+        LedgerWriter::create_in(empty.clone(), other.clone()).unwrap();
+        let index = empty.content(Part::Index).unwrap();
+        let disk = SimDisk::holding(&[(Part::Ledger, &ledger), (Part::Index, &index)]);
+        for options in [options(), other] {
+            let error = LedgerWriter::open_in(disk.clone(), options).map(drop).unwrap_err();
+            assert!(matches!(error, LedgerError::Index(_)), "{error}");
+            assert_eq!(disk.content(Part::Ledger).unwrap(), ledger);
+        }
+        assert!(matches!(LedgerReader::new(&ledger[..], Some(&index)), Err(LedgerError::Index(_))));
+    }
+}
+
 /// The middle chunk is damaged: where it was committed that is said, and nothing is cut.
 #[test]
 fn damage_is_no_torn_tail() {
