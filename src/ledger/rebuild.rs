@@ -9,7 +9,7 @@ use super::index::Index;
 use super::reader::read_index;
 use super::scan::{self, TornTail};
 use super::storage::{Access, Part, Storage, StorageFile};
-use super::writer::{Commit, LedgerOptions, LedgerWriter, at, refuse_whole_tail};
+use super::writer::{Commit, LedgerOptions, LedgerWriter, at};
 use crate::error::{Error, ErrorKind};
 
 /// An index that was made again.
@@ -34,6 +34,7 @@ pub struct Rebuilt {
 ///
 /// # Errors
 /// [`LedgerError::Damaged`] for damage before the end that an index of this ledger says it had, or before whole chunks;
+/// [`LedgerError::Index`] with [`ErrorKind::LedgerCut`] for a ledger shorter than its index says (who knows better removes the index);
 /// [`LedgerError::Locked`] while a writer has the ledger; [`LedgerError::Refused`] as for [`LedgerWriter::open`], with [`ErrorKind::MixedHmac`] for
 /// a signed ledger without its key; [`LedgerError::Io`].
 pub fn rebuild_index(path: impl AsRef<Path>, options: LedgerOptions) -> Result<Rebuilt> {
@@ -64,7 +65,8 @@ pub fn rebuild_index_in<S: Storage>(storage: S, options: LedgerOptions) -> Resul
     };
     let key = options.key.as_ref();
     let opened = match scan::open(&file, index.as_ref(), key) {
-        Err(LedgerError::Index(error)) => {
+        // Committed chunks are gone, it seems: a new index would hush that up.
+        Err(LedgerError::Index(error)) if !matches!(error.kind(), ErrorKind::LedgerCut { .. }) => {
             ignored = Some(error);
             scan::open(&file, None, key)?
         }
@@ -80,9 +82,6 @@ pub fn rebuild_index_in<S: Storage>(storage: S, options: LedgerOptions) -> Resul
         opened => opened?,
     };
     let tail = opened.tail;
-    if let Some(tail) = &tail {
-        refuse_whole_tail(&opened.state, tail)?;
-    }
     let covered = if ignored.is_some() { None } else { index.as_ref().map(Index::ledger_len) };
     let mut writer = LedgerWriter::from_state(storage, file, options, opened.state, covered)?;
     let commit = writer.publish_all()?;

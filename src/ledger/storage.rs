@@ -17,9 +17,9 @@
 //!   what was synced, so it is synced before [`Storage::publish_index`].
 //! - **A failed sync is final.** The system may have dropped the unsynced bytes and called their pages clean, so that a
 //!   second sync succeeds without them (as Linux does) while reads still show them. Whoever gets an error from `sync`
-//!   knows nothing of what it covered, cannot settle it by another `sync`, and appends no more. What it can do is to cut
-//!   the file back to the length it last synced, so that nobody who opens it later takes the doubtful bytes, still in the
-//!   system's memory, for durable ones.
+//!   knows nothing of what it covered, cannot settle it by another `sync`, and appends no more. Whoever opens the file
+//!   later and wants the doubtful bytes, still in the system's memory, has to write them again before it syncs; and has
+//!   to make a cut again that it only sees.
 //! - **A process that is killed** loses no write it made, only what it had not yet handed over; its lock is released.
 //!
 //! # Errors that are not final

@@ -251,8 +251,11 @@ impl<S: Storage> LedgerWriter<S> {
     }
 
     /// Opens a ledger to append to it. A torn tail is cut off, which [`recovered`](Self::recovered) tells; whole
-    /// chunks that were never committed stay, and belong to the next commit. What is refused for its MAC alone is never cut off: no
-    /// crash leaves a chunk whole under another key.
+    /// chunks that were never committed stay, and belong to the next commit. A file without an index that does not
+    /// start with a whole chunk is left alone: it need not be a ledger.
+    ///
+    /// Cost: as for [`LedgerReader::new`](super::LedgerReader::new), one sync, and what is beyond the index (without one,
+    /// everything) is written again.
     ///
     /// # Errors
     /// [`LedgerError::Io`] if there is none, and if the system refuses anything; [`LedgerError::Locked`] if another writer has it;
@@ -272,15 +275,16 @@ impl<S: Storage> LedgerWriter<S> {
         let index = read_index(&storage)?;
         let index = index.as_deref().map(Index::parse_exact).transpose().map_err(LedgerError::Index)?;
         let Opened { state, tail, index: found } = scan::open(&file, index.as_ref(), options.key.as_ref())?;
-        if let Some(tail) = &tail {
-            refuse_whole_tail(&state, tail)?;
+        if let (Some(tail), IndexState::Missing, 0) = (&tail, found, state.index.chunk_count()) {
+            // No crash leaves that, as a ledger has its index before its first chunk: it may be another file.
+            return Err(LedgerError::Damaged { chunk: 0, error: tail.error });
         }
         let covered = index.as_ref().map(Index::ledger_len);
         let mut writer = Self::from_state(storage, file, options, state, covered)?;
-        if let Some(tail) = &tail {
-            writer.file.set_len(tail.offset).map_err(io)?;
-            writer.file.sync().map_err(io)?;
-        }
+        // Also where nothing is torn: a cut whose sync failed is seen, and what it cut may still be on the disk, to come
+        // back behind new chunks of the same size.
+        writer.file.set_len(writer.out_at).map_err(io)?;
+        writer.sync()?;
         writer.recovered = tail;
         if found == IndexState::Missing {
             // From now on something says what was committed.
@@ -330,7 +334,8 @@ impl<S: Storage> LedgerWriter<S> {
             state.index = state.index_with_stride(stride).map_err(LedgerError::Refused)?;
         }
         let io = LedgerError::io(Part::Ledger);
-        rewrite(&mut file, covered.unwrap_or(u64::MAX), state.index.ledger_len()).map_err(io)?;
+        // Without an index nothing says what was ever synced.
+        rewrite(&mut file, covered.unwrap_or(0), state.index.ledger_len()).map_err(io)?;
         let mut writer = Self::with(storage, file, options, identity, state);
         writer.index_marks()?;
         Ok(writer)
@@ -732,17 +737,6 @@ impl<S: Storage> LedgerWriter<S> {
         self.kept_len = commit.ledger_len;
         self.is_new &= commit.chunks == 0;
         Ok(commit)
-    }
-}
-
-/// An error for a tail that no crash leaves: a chunk whole to its last bit, under a MAC that the key given does not explain.
-/// Rather than torn, it is another's, or the key is the wrong one.
-pub(super) fn refuse_whole_tail(state: &State, tail: &TornTail) -> Result<()> {
-    match tail.error.kind() {
-        ErrorKind::Hmac | ErrorKind::HmacMissing | ErrorKind::MixedHmac => {
-            Err(LedgerError::Damaged { chunk: state.index.chunk_count(), error: tail.error })
-        }
-        _ => Ok(()),
     }
 }
 

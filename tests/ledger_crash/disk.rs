@@ -279,6 +279,13 @@ impl SimDisk {
         self.shared().log.iter().map(|op| op.name).collect()
     }
 
+    /// The name of the first operation that returned a planned error.
+    pub(crate) fn failed_operation(&self) -> Option<&'static str> {
+        let shared = self.shared();
+        let failed = shared.log.iter().find(|op| matches!(op.fault, Some(Fault::Error(_) | Fault::Crash)));
+        failed.map(|op| op.name)
+    }
+
     /// What programs see of a part.
     pub(crate) fn content(&self, part: Part) -> Option<Vec<u8>> {
         let shared = self.shared();
