@@ -453,7 +453,7 @@ fn whole_chunk_follows<S: Source + ?Sized>(
             }
         }
         // Windows overlap by what a magic may straddle.
-        let step = if len < WINDOW { len } else { len.saturating_sub(MAGIC.len() as u64 - 1) };
+        let step = if len < WINDOW { len } else { len.saturating_sub(const { MAGIC.len() as u64 - 1 }) };
         at = at.saturating_add(step);
     }
     Ok(false)
