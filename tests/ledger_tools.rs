@@ -238,7 +238,7 @@ fn a_recall_by_the_index_alone() {
     let tokens = ledger(&path, small());
     let (bytes, good) = (fs::read(&path).unwrap(), fs::read(&idx).unwrap());
     let all = |what: &str| {
-        for start in 0..95 {
+        for start in (0..95).step_by(4) {
             for end in start..=95 {
                 let recalled = recall(&path, start as u64..end as u64).unwrap();
                 assert_eq!(
