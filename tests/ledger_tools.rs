@@ -208,7 +208,7 @@ fn an_abandoned_writer_leaves_what_it_found() {
     let folder = Folder::new();
     let path = folder.path("a");
     let mut writer = LedgerWriter::create(&path, small()).unwrap();
-    writer.extend(0..1_000_000).unwrap();
+    writer.extend(0..100_000).unwrap();
     assert!(fs::metadata(&path).unwrap().len() > 1_000_000, "much was written");
     writer.abandon().unwrap();
     assert_eq!(folder.names(), [""; 0]);
@@ -217,7 +217,7 @@ fn an_abandoned_writer_leaves_what_it_found() {
     let files = || (fs::read(&path).unwrap(), fs::read(folder.path("a.idx")).unwrap());
     let before = files();
     let mut writer = LedgerWriter::open(&path, small()).unwrap();
-    writer.extend(0..1_000_000).unwrap();
+    writer.extend(0..100_000).unwrap();
     assert!(fs::metadata(&path).unwrap().len() > 1_000_000);
     writer.abandon().unwrap();
     assert_eq!(files(), before);
@@ -226,7 +226,7 @@ fn an_abandoned_writer_leaves_what_it_found() {
     writer.extend(0..100).unwrap();
     writer.commit().unwrap();
     let before = files();
-    writer.extend(0..1_000_000).unwrap();
+    writer.extend(0..100_000).unwrap();
     writer.abandon().unwrap();
     assert_eq!(files(), before);
 }
@@ -238,7 +238,7 @@ fn a_recall_by_the_index_alone() {
     let tokens = ledger(&path, small());
     let (bytes, good) = (fs::read(&path).unwrap(), fs::read(&idx).unwrap());
     let all = |what: &str| {
-        for start in 0..95 {
+        for start in (0..95).step_by(4) {
             for end in start..=95 {
                 let recalled = recall(&path, start as u64..end as u64).unwrap();
                 assert_eq!(

@@ -414,7 +414,7 @@ mod tests {
         let words: Vec<String> = tokens.iter().map(u32::to_string).collect();
         let mut long = words.join("\n");
         long.push_str(&" ".repeat(3 * BLOCK));
-        long.push_str("5");
+        long.push('5');
         let mut expected = tokens;
         expected.push(5);
         assert_eq!(text(&long), Ok(expected));

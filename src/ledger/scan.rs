@@ -548,8 +548,8 @@ fn whole_chunk_follows<S: Source + ?Sized>(
                 return Ok(true);
             }
         }
-        // Windows overlap by the 3 bytes of a magic that may straddle them.
-        let step = if len < WINDOW { len } else { len.saturating_sub(3) };
+        // Windows overlap by what a magic may straddle.
+        let step = if len < WINDOW { len } else { len.saturating_sub(const { MAGIC.len() as u64 - 1 }) };
         at = at.saturating_add(step);
     }
     Ok(false)

@@ -138,7 +138,7 @@ pub fn run(
     }
 
     for (name, text) in [
-        ("compressed_context_report.json", report.to_json() + "\n"),
+        ("compressed_context_report.json", format!("{}\n", report.to_json())),
         ("compressed_context_report.md", report.to_markdown()),
     ] {
         output::write_whole(folder.join(name), |out| Ok(out.write_all(text.as_bytes())?))?;
@@ -318,4 +318,66 @@ fn file_system(folder: &Path) -> Option<String> {
         }
     }
     best.map(|(_, kind)| kind.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(path: &Path, stream: &EvidenceStream) {
+        ingest(path, LedgerOptions::new().chunk_tokens(100), stream).unwrap();
+    }
+
+    #[test]
+    fn what_is_wrong_closes_the_gate() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.bit");
+        let stream = EvidenceStream::new(1000).unwrap();
+        ledger(&path, &stream);
+        let checked = |stream: EvidenceStream| {
+            let mut report = EvidenceReport::new(stream, 100, 8);
+            check(&LedgerReader::open(&path).unwrap(), &mut report).unwrap();
+            report
+        };
+        let report = checked(stream);
+        assert!(report.exact_recall_claim_allowed());
+        assert!(report.timings.verify > 0.0 && report.timings.recall > 0.0 && report.timings.position > 0.0);
+        assert_eq!((report.measured_tokens, report.chunk_count, report.checked_chunks), (1000, 10, 10));
+
+        let report = checked(EvidenceStream::new(1001).unwrap());
+        assert!(!report.exact_recall_claim_allowed() && !report.integrity_passed());
+        assert_eq!(report.integrity_errors[0].error, "1000 tokens instead of 1001");
+        assert!(!report.passkey_recall_passed(), "they are elsewhere");
+
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 3;
+        bytes[last] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let report = checked(stream);
+        assert!(!report.exact_recall_claim_allowed());
+        assert_eq!(report.integrity_errors[0].chunk_id, Some(9));
+        assert!(report.integrity_errors[0].error.starts_with("chunk 9 is damaged: CRC-16 mismatch"));
+        assert_eq!(report.checked_chunks, 0);
+
+        // The same tokens but one.
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(folder.path().join("ledger.bit.idx")).unwrap();
+        let mut writer = LedgerWriter::create(&path, LedgerOptions::new()).unwrap();
+        for (name, start, len) in stream.spans() {
+            writer.mark_span(name, start, len).unwrap();
+        }
+        for (position, token) in stream.passkeys() {
+            writer.mark_passkey(position, token).unwrap();
+        }
+        let mut tokens = vec![0; 1000];
+        stream.fill(0, &mut tokens);
+        tokens[700] ^= 1;
+        writer.extend_from_slice(&tokens).unwrap();
+        writer.commit().unwrap();
+        drop(writer);
+        let report = checked(stream);
+        assert!(report.passkey_recall_passed() && report.semantic_recall_passed());
+        assert!(!report.exact_recall_claim_allowed());
+        assert_eq!(report.integrity_errors[0].error, "the token at position 700 is not the stream's");
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::{Passkeys, Recall, SpanArgs, Verify};
 use super::{Ledger, hex, tail_json};
-use crate::exit::{Outcome, Output, Problem, error_json};
+use crate::exit::{Outcome, Output, Problem};
 use crate::keys;
 use crate::progress::Progress;
 
@@ -241,7 +241,10 @@ impl<S: Source> Found<'_, S> {
             Whole::SignedIndex => "signed-index",
         });
         let signed = self.reader.is_signed();
-        let error = self.error.as_ref().map(|message| json!({ "kind": "Root", "message": message }));
+        let file = ledger.name();
+        let error = self.error.as_ref().map(|message| {
+            json!({ "kind": "Root", "offset": null, "message": message, "file": file, "chunk": null })
+        });
         let members = vec![
             ("file", ledger.name().into()),
             ("valid", self.error.is_none().into()),
@@ -275,10 +278,13 @@ fn invalid(
     };
     let (file, message) = ledger.message(&error);
     if json {
-        let mut what = error_json(found);
-        what["message"] = message.into();
-        what["chunk"] = chunk.into();
-        what["file"] = file.into();
+        let what = json!({
+            "kind": found.kind().name(),
+            "offset": found.offset(),
+            "message": message,
+            "file": file,
+            "chunk": chunk,
+        });
         let members = vec![("file", ledger.name().into()), ("valid", false.into()), ("error", what)];
         out.json("ledger-verify", members);
     } else {
