@@ -92,7 +92,7 @@ mod processes {
             kills += 1;
             let mut said = String::new();
             child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-            let of_this = said.lines().filter_map(committed).last();
+            let of_this = said.lines().filter_map(committed).next_back();
             amid += u64::from(of_this.is_some());
             last = of_this.unwrap_or(last);
             if !path.exists() {
