@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::storage::Part;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::io::Cause;
 
 /// The result of what reads or writes a ledger's files.
@@ -28,7 +28,8 @@ pub enum LedgerError {
         /// What is wrong, with its offset from the ledger's start.
         error: Error,
     },
-    /// The index is damaged, or not this ledger's. It can be made again.
+    /// The index is damaged, or not this ledger's, and can be made again; or, with [`ErrorKind::LedgerCut`], the ledger is
+    /// shorter than it was.
     Index(Error),
     /// Another writer has the ledger.
     Locked,
@@ -73,6 +74,8 @@ impl fmt::Display for LedgerError {
                 None => write!(f, "{error}"),
             },
             Self::Damaged { chunk, error } => write!(f, "chunk {chunk} is damaged: {error}"),
+            // That is no fault of the index.
+            Self::Index(error) if matches!(error.kind(), ErrorKind::LedgerCut { .. }) => error.fmt(f),
             Self::Index(error) => write!(f, "the index is of no use: {error}"),
             Self::Locked => write!(f, "another writer has the ledger"),
             Self::Poisoned => {

@@ -34,7 +34,7 @@ pub struct Rebuilt {
 ///
 /// # Errors
 /// [`LedgerError::Damaged`] for damage before the end that an index of this ledger says it had, or before whole chunks;
-/// [`LedgerError::Index`] with [`ErrorKind::LedgerCut`] for a ledger shorter than its index says (who knows better removes the index);
+/// [`LedgerError::Index`] with [`ErrorKind::LedgerCut`] for a ledger that is shorter than it was when this index was its own (who knows better removes the index);
 /// [`LedgerError::Locked`] while a writer has the ledger; [`LedgerError::Refused`] as for [`LedgerWriter::open`], with [`ErrorKind::MixedHmac`] for
 /// a signed ledger without its key; [`LedgerError::Io`].
 pub fn rebuild_index(path: impl AsRef<Path>, options: LedgerOptions) -> Result<Rebuilt> {
@@ -65,10 +65,16 @@ pub fn rebuild_index_in<S: Storage>(storage: S, options: LedgerOptions) -> Resul
     };
     let key = options.key.as_ref();
     let opened = match scan::open(&file, index.as_ref(), key) {
-        // Committed chunks are gone, it seems: a new index would hush that up.
-        Err(LedgerError::Index(error)) if !matches!(error.kind(), ErrorKind::LedgerCut { .. }) => {
+        Err(LedgerError::Index(error)) => {
             ignored = Some(error);
-            scan::open(&file, None, key)?
+            let opened = scan::open(&file, None, key)?;
+            // Committed chunks are gone if the index knows those that are left: a new one would hush that up.
+            if let (ErrorKind::LedgerCut { .. }, Some(index)) = (error.kind(), &index)
+                && opened.state.has_anchors_of(index)
+            {
+                return Err(LedgerError::Index(error));
+            }
+            opened
         }
         // An index of another ledger may end in the middle of one of this ledger's headers. Where every byte belongs
         // to a whole chunk, it is not the ledger that is damaged.

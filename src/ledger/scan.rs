@@ -218,6 +218,19 @@ impl State {
         Some((offset, end.checked_sub(offset)?))
     }
 
+    /// Whether the anchors of an index that lie in these chunks are these chunks'.
+    pub(super) fn has_anchors_of(&self, index: &Index<'_>) -> bool {
+        let mut inside = index.anchors().take_while(|anchor| anchor.offset < self.index.ledger_len());
+        inside.all(|anchor| {
+            let i = usize::try_from(anchor.chunk_id).ok();
+            let found = i.and_then(|i| self.entries.get(i).zip(self.digests.get(i)));
+            found.is_some_and(|(entry, digest)| {
+                (entry.start, entry.offset, entry.len) == (anchor.start, anchor.offset, anchor.len)
+                    && digest.first_chunk() == Some(&anchor.digest_prefix)
+            })
+        })
+    }
+
     /// Holds an index to what the chunks have in common.
     fn check_identity(&self, index: &Index<'_>) -> Result<(), Error> {
         let foreign = |field| Error::caller(ErrorKind::ForeignIndex { field });

@@ -102,6 +102,9 @@ fn part_path(path: &Path, part: Part) -> PathBuf {
 fn message(path: &Path, error: &LedgerError) -> (String, String) {
     let file = Escaped::path(&part_path(path, error.part())).to_string();
     let hint = match error {
+        LedgerError::Index(error) if matches!(error.kind(), ErrorKind::LedgerCut { .. }) => {
+            "; remove the index only if nothing is missed"
+        }
         // Another key would not be mended by another index.
         LedgerError::Index(error) if !matches!(error.kind(), ErrorKind::Hmac | ErrorKind::HmacMissing) => {
             "; `bitwire ledger index` makes it again"
