@@ -250,8 +250,8 @@ fn ledger_frames(key: Option<&Key>) -> Vec<Vec<u8>> {
         (
             &many[..],
             Encoding::Packed { bits: 9 },
-            &[3u64, 17][..],
-            &[span("a", 0, 2), span("\u{e9}", 40, 1)][..],
+            &[3u64, 17, 19][..],
+            &[span("a", 0, 2), span("c", 1, 1), span("\u{e9}", 40, 1)][..],
         ),
         (&[1, 65_535, 7], Encoding::RawU16, &[], &[]),
         (&[1, 70_000], Encoding::RawU32, &[42, 44], &[]),
@@ -299,7 +299,7 @@ fn ledger_files() -> Vec<Vec<u8>> {
     let mut builder = IndexBuilder::new(1).unwrap();
     let chunk = Chunk::parse_exact(&frames[0]).unwrap();
     builder.push_chunk(&chunk, chunk.digest()).unwrap();
-    for (position, token) in [(3, 333), (17, 2)] {
+    for (position, token) in [(3, 333), (17, 4), (19, 123)] {
         builder.push_passkey(Passkey { position, chunk_id: 0, offset: position as u32, token }).unwrap();
     }
     chunk.marks().spans().for_each(|span| builder.push_span(span).unwrap());
