@@ -250,8 +250,8 @@ fn ledger_frames(key: Option<&Key>) -> Vec<Vec<u8>> {
         (
             &many[..],
             Encoding::Packed { bits: 9 },
-            &[3u64, 17][..],
-            &[span("a", 0, 2), span("\u{e9}", 40, 1)][..],
+            &[3u64, 17, 19][..],
+            &[span("a", 0, 2), span("c", 1, 1), span("\u{e9}", 40, 1)][..],
         ),
         (&[1, 65_535, 7], Encoding::RawU16, &[], &[]),
         (&[1, 70_000], Encoding::RawU32, &[42, 44], &[]),
@@ -299,16 +299,27 @@ fn ledger_files() -> Vec<Vec<u8>> {
     let mut builder = IndexBuilder::new(1).unwrap();
     let chunk = Chunk::parse_exact(&frames[0]).unwrap();
     builder.push_chunk(&chunk, chunk.digest()).unwrap();
-    for (position, token) in [(3, 333), (17, 2)] {
+    for (position, token) in [(3, 333), (17, 4), (19, 123)] {
         builder.push_passkey(Passkey { position, chunk_id: 0, offset: position as u32, token }).unwrap();
     }
     chunk.marks().spans().for_each(|span| builder.push_span(span).unwrap());
     let context = Context::new("", "", "", 0).unwrap();
     let stale = builder.encode(context.hash(), Some(context.as_str().as_bytes())).unwrap();
     let damaged = [&chunks[..cut], &chunks[cut + 1..]].concat();
+    // Marks a position, or a name, again.
+    let twice = |passkeys: &[u64], spans: &[Span<'_>]| {
+        let mut marks = vec![0; encoded_marks_len(passkeys, spans).unwrap()];
+        encode_marks(passkeys, spans, 42, &mut marks).unwrap();
+        let builder = ChunkBuilder::new(context.hash(), 1, 41, Encoding::RawU16);
+        let json = context.as_str().as_bytes();
+        [&frames[0][..], &builder.context_json(json).marks(&marks).encode(&[5]).unwrap()].concat()
+    };
+    let span = Span { name: "a", start: 1, len: 1 };
     let mut files = Vec::new();
     for ledger in [
         &chunks[..],
+        &twice(&[17], &[]),
+        &twice(&[], &[span]),
         &chunks[..cut],
         &damaged,
         &[&chunks[..], &[0xB1; 70]].concat(),
@@ -415,6 +426,14 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "index" => ledger.last(),
         _ => None,
     };
+    if target == "chunk" {
+        // A byte too many after the marks; their length stands before them.
+        let mut frame = ledger[0].clone();
+        let at = frame.windows(2).position(|two| two == [0x81, 0]).unwrap();
+        frame[at + 2] += 1;
+        frame.insert(at + 3 + usize::from(frame[at + 2]) - 1, 0);
+        seeds.push(frame);
+    }
     if let Some(frame) = flipped {
         seeds.extend((0..frame.len() * 8).map(|bit| {
             let mut frame = frame.clone();

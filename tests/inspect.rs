@@ -507,8 +507,8 @@ fn ledger() -> Vec<Vec<u8>> {
         (
             &tokens[..],
             Encoding::Packed { bits: 9 },
-            &[3, 17][..],
-            &[span("a", 0, 2), span("\u{e9}", 40, 1)][..],
+            &[3, 17, 19][..],
+            &[span("a", 0, 2), span("c", 1, 1), span("\u{e9}", 40, 1)][..],
         ),
         (&[1, 65_535, 7], Encoding::RawU16, &[], &[]),
         (&[1, 70_000], Encoding::RawU32, &[42, 44], &[]),
@@ -884,7 +884,7 @@ fn golden_ledger() {
         ("a chunk, and its ledger's index", [&frames[0][..], &frames[5]].concat()),
         ("many marks", many),
         // The element; reserved of LEDGER_CHUNK_V1; the second passkey; the first span's length.
-        ("a chunk with breaches", with(&frames[0], &[(16, 4), (72, 1), (146, 41), (162, 0)])),
+        ("a chunk with breaches", with(&frames[0], &[(16, 4), (72, 1), (146, 41), (170, 0)])),
         ("spare bits", with(&frames[0], &[(frames[0].len() - 3, 0xF2)])),
         ("an index with breaches", with(&frames[5], &[(56, 40), (payload + 48, 0), (payload + 144, 0)])),
         ("a chunk twice", frames[1].repeat(2)),
