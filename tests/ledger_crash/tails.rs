@@ -1,6 +1,7 @@
 //! Torn ends that hold whole chunks, which must never follow chunks they were not written after.
 
 use super::disk::{Errno, Fault, Model, Rng, SimDisk};
+#[cfg(feature = "hmac")]
 use bitwire::ErrorKind;
 use bitwire::ledger::storage::Part;
 use bitwire::ledger::{
@@ -151,6 +152,7 @@ fn a_wrong_key_cuts_nothing() {
 fn an_index_of_another_empty_ledger_cuts_nothing() {
     let (ledger, ..) = three_chunks();
     let context = bitwire::frame::Context::new("elsewhere", "", "", 0).unwrap();
+    #[cfg_attr(not(feature = "hmac"), allow(unused_mut))]
     let mut others = vec![options().context(context)];
     #[cfg(feature = "hmac")]
     others.push(options().sign(bitwire::frame::Key::new(&[1; 32]).unwrap()));
