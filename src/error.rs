@@ -565,7 +565,9 @@ impl fmt::Display for ErrorKind {
             Self::TlvMissing { tlv } => write!(f, "TLV {tlv:02X} is missing"),
             Self::ForeignTlv { tlv, kind } => write!(f, "TLV {tlv:02X} does not belong to kind {kind}"),
             Self::Shape { field, needed, found } => write!(f, "{field} is {found}, needed is {needed}"),
-            Self::Code { field, found } => write!(f, "{field} has the unknown code {found}"),
+            Self::Code { field, found } => {
+                write!(f, "{field} has the code {found}, which cannot stand there")
+            }
             Self::Number { field } => write!(f, "{field} is not finite or out of range"),
             Self::Results { expected } => write!(f, "RESULTS_V1: expected {expected}"),
             Self::FlagsResults { flag } => write!(f, "flag {flag} does not agree with RESULTS_V1"),

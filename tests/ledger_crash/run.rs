@@ -29,6 +29,7 @@ pub(crate) struct Plan {
     encoding: EncodingRule,
     /// Bits that tokens have.
     bits: u32,
+    #[cfg_attr(not(feature = "hmac"), allow(dead_code))]
     signed: bool,
 }
 
