@@ -42,7 +42,7 @@ pub struct LedgerReader<S> {
     /// The tokens of the passkeys that the index has: claims.
     claimed: Vec<Passkey>,
     key: Option<Key>,
-    /// A bit for each chunk that was checked, where the bytes are in memory.
+    /// A bit for each chunk that was checked.
     checked: Box<[AtomicU64]>,
     /// The last chunk that was read, where they are not.
     last: Mutex<Option<(usize, Arc<[u8]>)>>,
@@ -436,7 +436,10 @@ impl<S: Source> LedgerReader<S> {
     /// Checks chunk `chunk_id` whole, if that was not done before, and returns its place.
     fn check_chunk(&self, chunk_id: u64) -> Result<usize> {
         let i = usize::try_from(chunk_id).map_err(|_| self.no_chunk(chunk_id))?;
-        self.with_payload(i, |_| ())?;
+        // Remembered where nothing of the chunk is read again: else many marks of one large chunk would cost many checks of it.
+        if !self.is_checked(i) {
+            self.with_payload(i, |_| ())?;
+        }
         Ok(i)
     }
 
@@ -471,6 +474,7 @@ impl<S: Source> LedgerReader<S> {
         let mut buffer = Vec::new();
         let bytes = fetch(&self.source, &mut buffer, offset, len).map_err(LedgerError::io(Part::Ledger))?;
         self.check(i, bytes)?;
+        self.set_checked(i);
         let frame: Arc<[u8]> = Arc::from(bytes);
         *last = Some((i, Arc::clone(&frame)));
         Ok(frame)
