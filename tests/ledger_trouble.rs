@@ -2,8 +2,10 @@
 //! with holes of gigabytes.
 #![cfg(feature = "std")]
 
+use bitwire::frame::FrameHeader;
 use bitwire::ledger::{
-    Index, IndexState, LedgerError, LedgerOptions, LedgerReader, LedgerWriter, Source, Span,
+    Chunk, Index, IndexState, LedgerError, LedgerOptions, LedgerReader, LedgerWriter, Source, Span,
+    rebuild_index,
 };
 use std::fs;
 use std::io;
@@ -532,4 +534,142 @@ fn a_sparse_file_of_5_gib() {
     // Not by reading it, should it still be that long.
     assert_eq!(fs::metadata(&small.path).unwrap().len(), len);
     assert!(fs::read(&small.path).unwrap() == small.ledger);
+}
+
+/// The header walk does not see it, and no whole chunk follows: only the index knows that this was committed.
+#[test]
+fn a_digest_damaged_in_the_last_committed_chunk_is_no_torn_tail() {
+    let small = Small::new();
+    let last = small.ledger.len() - Ledger(&small.ledger).last().len();
+    let digest = *Chunk::parse_exact(&small.ledger[last..]).unwrap().digest();
+    let at = small.ledger.windows(32).position(|window| window == digest).unwrap();
+    let mut ledger = small.ledger.clone();
+    ledger[at] ^= 1;
+    small.write(&ledger, Some(&small.index));
+    for result in [
+        LedgerReader::open(&small.path).map(drop),
+        LedgerWriter::open(&small.path, small_options()).map(drop),
+        rebuild_index(&small.path, small_options()).map(drop),
+    ] {
+        match result.unwrap_err() {
+            LedgerError::Damaged { chunk, .. } => assert_eq!(chunk, 5),
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(fs::read(&small.path).unwrap(), ledger);
+    assert_eq!(fs::read(index_of(&small.path)).unwrap(), small.index);
+
+    // The only chunk, of another context: the contexts come before the chunks.
+    fs::remove_file(&small.path).unwrap();
+    let mut writer = LedgerWriter::create(&small.path, small_options()).unwrap();
+    writer.extend(tokens(0, 4)).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    let (mut ledger, index) = (fs::read(&small.path).unwrap(), fs::read(index_of(&small.path)).unwrap());
+    ledger[4] ^= 1;
+    small.write(&ledger, Some(&index));
+    assert!(matches!(LedgerReader::open(&small.path), Err(LedgerError::Index(_))));
+    let error = rebuild_index(&small.path, small_options()).unwrap_err();
+    assert!(matches!(error, LedgerError::Damaged { chunk: 0, .. }), "{error}");
+    assert_eq!(fs::read(&small.path).unwrap(), ledger);
+    assert_eq!(fs::read(index_of(&small.path)).unwrap(), index);
+}
+
+/// The chunks of a ledger, for tests.
+struct Ledger<'a>(&'a [u8]);
+
+impl<'a> Ledger<'a> {
+    fn chunks(&self) -> Vec<&'a [u8]> {
+        let mut rest = self.0;
+        let mut chunks = Vec::new();
+        while !rest.is_empty() {
+            let chunk;
+            (chunk, rest) = rest.split_at(FrameHeader::parse(rest).unwrap().frame_len().unwrap() as usize);
+            chunks.push(chunk);
+        }
+        chunks
+    }
+
+    fn last(&self) -> &'a [u8] {
+        self.chunks().pop().unwrap()
+    }
+}
+
+/// Chunk 1 is replaced by a good one of other tokens, and the digest of chunk 2 is wrong: chunk 1 is the first that is damaged.
+#[test]
+fn verify_names_the_first_damaged_chunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, change: u32| {
+        let path = folder.path().join(name);
+        let mut writer = LedgerWriter::create(&path, small_options()).unwrap();
+        writer.extend([9, 8, 7, 6, 5 + change, 4, 3, 2, 7, 7, 7, 7]).unwrap();
+        writer.commit().unwrap();
+        path
+    };
+    let (path, other) = (write("a", 0), fs::read(write("b", 1)).unwrap());
+    let reader = LedgerReader::open(&path).unwrap();
+    let mut last = Ledger(&other).last().to_vec();
+    let payload = last.len() - 3;
+    last[payload] ^= 1;
+    mend(&mut last);
+    let rest = other.len() - last.len();
+    // In place: the reader has it open.
+    fs::write(&path, [&other[..rest], &last].concat()).unwrap();
+    for threads in [1, 4] {
+        match reader.verify_on(threads, |_| ()).unwrap_err() {
+            LedgerError::Damaged { chunk, .. } => assert_eq!(chunk, 1),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+/// Magics that look like chunks up to a TLV out of order, which is as long as can be.
+#[test]
+fn a_search_reads_no_more_of_a_header_than_it_takes_to_refuse_it() {
+    let small = Small::new();
+    let config = &small.ledger[..12 + 27];
+    let mut head = small.ledger.clone();
+    head.extend_from_slice(b"BIT\x01");
+    for _ in 0..10_000 {
+        head.extend_from_slice(config);
+        head.extend_from_slice(&[0x01, 0xFF, 0xFF]);
+    }
+    let len = head.len() as u64;
+    let holes = Holes::new(&head, len);
+    let reader = LedgerReader::new(&holes, None);
+    drop(reader);
+    let read = holes.read.load(Ordering::Relaxed);
+    assert!(read < 16 * len, "{read} of {len}");
+}
+
+/// As many spans as no chunk has room for, all over at the first token.
+#[test]
+fn marks_that_one_chunk_has_no_room_for_are_carried_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let mut writer = LedgerWriter::create(&path, small_options().chunk_tokens(1)).unwrap();
+    let name = |i: u64| format!("span {:05}", i * 7919 % 10_007);
+    for i in 0..10_007 {
+        writer.mark_span(&name(i), 0, 1 + i % 3).unwrap();
+    }
+    writer.extend(tokens(0, 4)).unwrap();
+    // 4 chunks carry 4 times 65,531 bytes, each span takes 28.
+    let error = writer.commit().unwrap_err();
+    assert!(matches!(error, LedgerError::Refused(_)), "{error}");
+    writer.extend(tokens(4, 2)).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    let reader = LedgerReader::open(&path).unwrap();
+    reader.verify_on(2, |_| ()).unwrap();
+    let spans = reader.spans().unwrap();
+    assert_eq!(spans.len(), 10_007);
+    for i in 0..10_007 {
+        let span = spans[spans.binary_search_by(|span| span.name.cmp(&name(i))).unwrap()];
+        assert_eq!((span.start, span.len), (0, 1 + i % 3));
+    }
+    // And the index is made again from the chunks.
+    let index = fs::read(index_of(&path)).unwrap();
+    fs::remove_file(index_of(&path)).unwrap();
+    rebuild_index(&path, small_options()).unwrap();
+    assert_eq!(fs::read(index_of(&path)).unwrap(), index);
 }

@@ -97,7 +97,8 @@ impl LedgerReader<Map> {
     ///
     /// Nobody may cut the file short meanwhile: reading a part of a map that is no longer there ends the process
     /// (SIGBUS), and bytes that are changed under a map change what was checked. A ledger is only ever appended to, and a writer that cuts a torn
-    /// tail cuts what no reader reads.
+    /// tail cuts what no reader reads; but [`LedgerWriter::abandon`](super::LedgerWriter::abandon) cuts whole chunks that a reader may
+    /// have found beyond the index.
     ///
     /// # Errors
     /// As [`LedgerReader::open`].

@@ -26,8 +26,8 @@ pub struct Rebuilt {
 
 /// Makes the index of the ledger at `path` again, from the ledger alone where the index there is missing or of no use.
 ///
-/// Of the options count the anchor stride, the key, and the context where no chunk has one. The ledger is not changed, but synced:
-/// what the new index covers is committed by it.
+/// Of the options count the anchor stride, the key, and the context where no chunk has one. No byte of the ledger is changed,
+/// but what an index that is right does not cover is written again as it is, and synced: what the new index covers is committed by it.
 ///
 /// Cost: with an index that is right as far as it goes, the headers of the chunks it covers and all beyond; else one pass
 /// over everything.
@@ -69,10 +69,14 @@ pub fn rebuild_index_in<S: Storage>(storage: S, options: LedgerOptions) -> Resul
             ignored = Some(error);
             let opened = scan::open(&file, None, key)?;
             // Committed chunks are gone if the index knows those that are left: a new one would hush that up.
-            if let (ErrorKind::LedgerCut { .. }, Some(index)) = (error.kind(), &index)
-                && opened.state.has_anchors_of(index)
-            {
-                return Err(LedgerError::Index(error));
+            if let Some(index) = index.as_ref().filter(|index| opened.state.has_anchors_of(index)) {
+                if let ErrorKind::LedgerCut { .. } = error.kind() {
+                    return Err(LedgerError::Index(error));
+                }
+                if let Some(tail) = opened.tail.filter(|tail| tail.offset < index.ledger_len()) {
+                    let chunk = opened.state.index.chunk_count();
+                    return Err(LedgerError::Damaged { chunk, error: tail.error });
+                }
             }
             opened
         }

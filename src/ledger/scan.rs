@@ -51,6 +51,25 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// That of a frame.
+    fn of(header: &FrameHeader<'_>) -> Self {
+        Self {
+            ctx: header.ctx(),
+            context_json: header.context_json().map(Box::from),
+            signed: header.has_hmac(),
+        }
+    }
+
+    /// Holds an index to it.
+    fn check_index(&self, index: &Index<'_>) -> Result<(), Error> {
+        let foreign = |field| Error::caller(ErrorKind::ForeignIndex { field });
+        let header = index.frame().header();
+        header
+            .check_identical_context(self.ctx, self.context_json.as_deref())
+            .map_err(|_| foreign("the context"))?;
+        if header.has_hmac() == self.signed { Ok(()) } else { Err(foreign("the presence of HMAC_V1")) }
+    }
+
     /// An index as a frame of this ledger.
     pub(super) fn encode_index(&self, index: &IndexBuilder, key: Option<&Key>) -> Result<Vec<u8>, Error> {
         let json = self.context_json.as_deref();
@@ -156,11 +175,7 @@ impl State {
         };
         self.index.push_chunk(chunk, digest)?;
         if self.identity.is_none() {
-            self.identity = Some(Identity {
-                ctx: header.ctx(),
-                context_json: header.context_json().map(Box::from),
-                signed: header.has_hmac(),
-            });
+            self.identity = Some(Identity::of(header));
         }
         self.entries.push(entry);
         self.digests.push(*digest);
@@ -229,21 +244,6 @@ impl State {
                     && digest.first_chunk() == Some(&anchor.digest_prefix)
             })
         })
-    }
-
-    /// Holds an index to what the chunks have in common.
-    fn check_identity(&self, index: &Index<'_>) -> Result<(), Error> {
-        let foreign = |field| Error::caller(ErrorKind::ForeignIndex { field });
-        if let Some(identity) = &self.identity {
-            let header = index.frame().header();
-            header
-                .check_identical_context(identity.ctx, identity.context_json.as_deref())
-                .map_err(|_| foreign("the context"))?;
-            if header.has_hmac() != identity.signed {
-                return Err(foreign("the presence of HMAC_V1"));
-            }
-        }
-        Ok(())
     }
 
     /// Holds an index of as many bytes to this state; of the passkeys' tokens nothing is known yet.
@@ -321,11 +321,22 @@ pub(super) fn open<S: Source + ?Sized>(
                 return Err(LedgerError::Damaged { chunk, error });
             }
             if chunk == 0 {
-                state.check_identity(index).map_err(LedgerError::Index)?;
+                let identity = state.identity.as_ref();
+                identity.map_or(Ok(()), |own| own.check_index(index)).map_err(LedgerError::Index)?;
             }
         }
         // One that ends in the middle of a chunk is not this ledger's either.
-        state.check_index(index).map_err(LedgerError::Index)?;
+        if let Err(foreign) = state.check_index(index) {
+            // What is wrong with a chunk comes first: its header alone did not show it.
+            for (entry, chunk) in state.entries.iter().zip(0u64..) {
+                let whole = chunk_at(source, &mut buffer, entry.offset, len).map_err(io)?;
+                if let Err(error) = whole.and_then(|whole| verify_frame(whole.frame(), key)) {
+                    let error = error.nested(entry.offset);
+                    return Err(LedgerError::Damaged { chunk, error });
+                }
+            }
+            return Err(LedgerError::Index(foreign));
+        }
     }
 
     let covered = state.index.chunk_count();
@@ -334,15 +345,19 @@ pub(super) fn open<S: Source + ?Sized>(
         let offset = state.index.ledger_len();
         let frame = frame_at(source, &mut buffer, offset, len).map_err(io)?;
         let (torn, error) = match frame {
-            Ok(frame) => match Chunk::from_frame(&frame).and_then(|chunk| admit(&mut state, &chunk, key)) {
-                Ok(()) => {
-                    if let (Some(index), 1) = (index, state.index.chunk_count()) {
-                        state.check_identity(index).map_err(LedgerError::Index)?;
-                    }
-                    continue;
+            Ok(frame) => {
+                let chunk = Chunk::from_frame(&frame);
+                // An index of no chunks is held to the first one, before that is to the key.
+                if let (Some(index), None, Ok(first)) = (index, &state.identity, &chunk)
+                    && state.check_follows(first).is_ok()
+                {
+                    Identity::of(first.header()).check_index(index).map_err(LedgerError::Index)?;
                 }
-                Err(error) => (index.is_some() && is_old_chunk(&state, &frame), error),
-            },
+                match chunk.and_then(|chunk| admit(&mut state, &chunk, key)) {
+                    Ok(()) => continue,
+                    Err(error) => (index.is_some() && is_old_chunk(&state, &frame), error),
+                }
+            }
             Err(error) => {
                 let start = state.index.chunk_count() == 0;
                 let torn = match error.kind() {
@@ -367,9 +382,7 @@ pub(super) fn open<S: Source + ?Sized>(
         break;
     }
     if let (Some(index), None) = (index, &state.identity) {
-        let header = index.frame().header();
-        let context_json = header.context_json().map(Box::from);
-        state.identity = Some(Identity { ctx: header.ctx(), context_json, signed: header.has_hmac() });
+        state.identity = Some(Identity::of(&index.frame().header()));
     }
     let index = match index {
         None => IndexState::Missing,
@@ -543,8 +556,9 @@ fn whole_chunk_follows<S: Source + ?Sized>(
         let len = WINDOW.min(end.saturating_sub(at));
         let bytes = fetch(source, &mut window, at, len)?;
         for (candidate, _) in (at..).zip(bytes.windows(MAGIC.len())).filter(|(_, four)| **four == MAGIC) {
+            buffer.clear();
             let header = header_at(source, &mut buffer, candidate, end)?;
-            // How far it was read to find out.
+            // How far it was looked at to find out; and fetched, which can be further.
             let read = header.as_ref().map_or_else(Error::offset, FrameHeader::len);
             let claimed = header.ok().filter(|claimed| {
                 let same = state.identity.as_ref().is_none_or(|identity| claimed.ctx() == identity.ctx);
@@ -552,7 +566,9 @@ fn whole_chunk_follows<S: Source + ?Sized>(
                 same && fits && ChunkHeader::from_header(claimed).is_ok_and(|chunk| chunk.id() >= next)
             });
             let frame_len = claimed.map_or(0, |claimed| claimed.frame_len().unwrap_or(u64::MAX));
-            let Some(left) = budget.checked_sub(read.saturating_mul(4).max(HEADER_GUESS)) else {
+            let fetched = (buffer.len() as u64).saturating_mul(2);
+            let cost = read.saturating_mul(4).max(fetched).max(HEADER_GUESS);
+            let Some(left) = budget.checked_sub(cost) else {
                 return Ok(true);
             };
             let Some(left) = left.checked_sub(frame_len) else { return Ok(true) };

@@ -32,8 +32,11 @@ pub(super) fn chunks<S: Source + Sync>(
         let mut buffer = Vec::new();
         loop {
             let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            // Batches are handed out in order, so what comes after a failure is of no interest.
-            if failed.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            // Batches are handed out in order, so what comes after a failure is of no interest; what comes before it is, and
+            // may be at this point.
+            let first =
+                failed.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(first, _)| *first);
+            if first.is_some_and(|first| first < batch.start) {
                 return;
             }
             match check(reader, batch.clone(), &mut buffer) {
@@ -115,15 +118,17 @@ fn check<S: Source>(
             }
         }
     }
-    // Those before it come first.
-    if let Err((at, error)) = check_digests(&chunks) {
-        let i = batch.start.saturating_add(at);
-        return Err((i, reader.damaged(i, error)));
-    }
-    for (i, frame) in batch.zip(&chunks) {
+    // Those before it come first, and of them those before the first whose digest differs.
+    let differs = check_digests(&chunks).err();
+    let before = differs.map_or(chunks.len(), |(at, _)| at);
+    for (i, frame) in batch.clone().zip(&chunks).take(before) {
         let chunk = Chunk::from_frame(frame).map_err(|error| (i, reader.damaged(i, error)))?;
         reader.check_parsed(i, &chunk).map_err(|error| (i, error))?;
         reader.set_checked(i);
+    }
+    if let Some((at, error)) = differs {
+        let i = batch.start.saturating_add(at);
+        return Err((i, reader.damaged(i, error)));
     }
     if let Some((i, frame)) = failed {
         reader.check(i, frame).map_err(|error| (i, error))?;

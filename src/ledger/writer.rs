@@ -3,14 +3,14 @@
 
 use std::borrow::ToOwned;
 use std::boxed::Box;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
 use super::Key;
-use super::chunk::{ChunkHeader, Encoding};
+use super::chunk::{Chunk, ChunkHeader, Encoding};
 use super::encode::ChunkBuilder;
 use super::error::{LedgerError, Result};
 use super::index::{Index, Passkey};
@@ -181,13 +181,15 @@ pub struct LedgerWriter<S: Storage = LedgerPath> {
     /// Marks that are in no chunk yet.
     due_passkeys: BTreeMap<u64, u32>,
     due_spans: BTreeMap<Box<str>, (u64, u64)>,
+    /// The same spans by their end: a chunk looks only at those it can carry.
+    due_ends: BTreeSet<(u64, Box<str>)>,
     /// Chunks that were not handed to the system yet, and where they belong.
     out: Vec<u8>,
     out_at: u64,
     scratch: Vec<u8>,
     recovered: Option<TornTail>,
     committed: Option<Commit>,
-    /// Bytes of the ledger that were there before anything was appended that is not committed.
+    /// Bytes of the ledger that were there before anything was appended that no index may cover.
     kept_len: u64,
     is_new: bool,
     poisoned: bool,
@@ -356,6 +358,7 @@ impl<S: Storage> LedgerWriter<S> {
             tokens: Vec::new(),
             due_passkeys: BTreeMap::new(),
             due_spans: BTreeMap::new(),
+            due_ends: BTreeSet::new(),
             out: Vec::new(),
             out_at: state.index.ledger_len(),
             kept_len: state.index.ledger_len(),
@@ -469,14 +472,15 @@ impl<S: Storage> LedgerWriter<S> {
                 expected: "a span has to have a name and at least 1 token",
             });
         }
-        if start.checked_add(len).is_none() {
+        let Some(end) = start.checked_add(len) else {
             return refuse(ErrorKind::Size { field: "the span's end" });
-        }
+        };
         super::marks::encoded_marks_len(&[], &[Span { name, start, len }]).map_err(LedgerError::Refused)?;
         if self.state.spans.contains_key(name) || self.due_spans.contains_key(name) {
             return refuse(ErrorKind::Duplicate { field: "a span's name" });
         }
         self.due_spans.insert(name.into(), (start, len));
+        self.due_ends.insert((end, name.into()));
         Ok(())
     }
 
@@ -484,7 +488,8 @@ impl<S: Storage> LedgerWriter<S> {
     ///
     /// # Errors
     /// [`LedgerError::Refused`] if a mark is past the last token, or if marks were made and no token came that could carry
-    /// them: the ledger is then as it was. [`LedgerError::Io`] and [`LedgerError::Poisoned`]: then nobody knows, and what was committed before
+    /// them: the ledger is then as it was; with [`ErrorKind::TooLarge`] if the chunks had no room for all marks (append tokens and commit
+    /// again), or if no index has room for the ledger's. [`LedgerError::Io`] and [`LedgerError::Poisoned`]: then nobody knows, and what was committed before
     /// is still there.
     pub fn commit(&mut self) -> Result<Commit> {
         self.check_not_poisoned()?;
@@ -506,7 +511,10 @@ impl<S: Storage> LedgerWriter<S> {
     }
 
     /// Undoes a ledger that was [made](Self::create_in) by this writer and never committed: its files are removed. Of any other
-    /// what was appended since it was opened or last committed is cut off again.
+    /// what was appended since it was opened or last committed is cut off again; but not after a commit that failed only when its
+    /// index took the old one's name, since that index may be there.
+    ///
+    /// Whoever has the ledger as a map must not read what is cut off: see [`LedgerReader::map`](super::LedgerReader).
     ///
     /// # Errors
     /// [`LedgerError::Io`].
@@ -537,10 +545,10 @@ impl<S: Storage> LedgerWriter<S> {
         {
             return Err(past("a passkey", position.saturating_add(1)));
         }
-        for &(start, len) in self.due_spans.values() {
-            if start.saturating_add(len) > end {
-                return Err(past("a span", start.saturating_add(len)));
-            }
+        if let Some(&(last, _)) = self.due_ends.last()
+            && last > end
+        {
+            return Err(past("a span", last));
         }
         if self.tokens.is_empty() && !(self.due_passkeys.is_empty() && self.due_spans.is_empty()) {
             let expected = "marks are carried by a chunk that follows them: append tokens before the commit";
@@ -562,24 +570,26 @@ impl<S: Storage> LedgerWriter<S> {
     /// The token at a position that has been handed to the system; its chunk is checked.
     fn written_token(&self, position: u64) -> Result<Option<u32>> {
         let Some((i, entry)) = self.state.entry_of(position) else { return Ok(None) };
-        let (offset, len) = self.state.frame_of(i).unwrap_or_default();
-        let (mut buffer, end) = (Vec::new(), offset.saturating_add(len));
-        let chunk = scan::chunk_at(&self.file, &mut buffer, offset, end)
-            .map_err(LedgerError::io(Part::Ledger))?
-            .and_then(|chunk| match self.state.digests.get(i) == Some(chunk.digest()) {
-                true => Ok(chunk),
-                false => Err(Error::new(ErrorKind::Digest, 0)),
-            })
-            .map_err(|error| LedgerError::Damaged { chunk: i as u64, error: error.nested(offset) })?;
+        let mut buffer = Vec::new();
+        let chunk = written_chunk(&self.file, &self.state, i, &mut buffer)?;
         Ok(u32::try_from(position.saturating_sub(entry.start)).ok().and_then(|place| chunk.token(place)))
     }
 
     /// Enters the marks of the chunks that were there in the index to be written.
     fn index_marks(&mut self) -> Result<()> {
-        let positions: Vec<u64> = self.state.passkeys.keys().copied().collect();
-        for position in positions {
-            let token = self.written_token(position)?.unwrap_or_default();
-            self.index_passkey(position, token)?;
+        let mut positions = self.state.passkeys.keys().copied().collect::<Vec<u64>>().into_iter().peekable();
+        while let Some(&position) = positions.peek() {
+            let Some((i, entry)) = self.state.entry_of(position) else { break };
+            let (start, end) = (entry.start, entry.end());
+            // Each chunk is read once, however many of its tokens are marked.
+            let mut buffer = Vec::new();
+            let chunk = written_chunk(&self.file, &self.state, i, &mut buffer)?;
+            while let Some(position) = positions.next_if(|position| *position < end) {
+                let offset = u32::try_from(position.saturating_sub(start)).unwrap_or(u32::MAX);
+                let token = chunk.token(offset).unwrap_or_default();
+                let passkey = Passkey { position, chunk_id: i as u64, offset, token };
+                self.state.index.push_passkey(passkey).map_err(LedgerError::Refused)?;
+            }
         }
         for (name, span) in &self.state.spans {
             let span = Span { name, start: span.start, len: span.len };
@@ -634,11 +644,12 @@ impl<S: Storage> LedgerWriter<S> {
         };
         let passkeys: Vec<u64> =
             self.due_passkeys.range(..end).map(|(&position, _)| position).take_while(|_| fits(8)).collect();
-        let spans = self.due_spans.iter().filter(|(_, (start, len))| start.saturating_add(*len) <= end);
-        let spans: Vec<(Box<str>, u64, u64)> = spans
-            .filter(|(name, _)| fits(name.len().saturating_add(18)))
-            .map(|(name, &(start, len))| (name.clone(), start, len))
+        let spans = self.due_ends.iter().take_while(|(last, _)| *last <= end);
+        let mut spans: Vec<(Box<str>, u64, u64)> = spans
+            .take_while(|(_, name)| fits(name.len().saturating_add(18)))
+            .filter_map(|(_, name)| self.due_spans.get(name).map(|&(start, len)| (name.clone(), start, len)))
             .collect();
+        spans.sort_unstable();
         let mut marks = Vec::new();
         if !passkeys.is_empty() || !spans.is_empty() {
             let spans: Vec<Span<'_>> =
@@ -692,6 +703,7 @@ impl<S: Storage> LedgerWriter<S> {
         }
         for (name, start, len) in spans {
             self.due_spans.remove(&name);
+            self.due_ends.remove(&(start.saturating_add(len), name.clone()));
             self.state.index.push_span(Span { name: &name, start, len }).map_err(refused)?;
         }
         if self.out.len() >= WRITE_SIZE { self.write_out() } else { Ok(()) }
@@ -723,7 +735,7 @@ impl<S: Storage> LedgerWriter<S> {
     fn publish(&mut self) -> Result<Commit> {
         let encoded = self.identity.encode_index(&self.state.index, self.options.key.as_ref());
         let bytes = encoded.map_err(LedgerError::Refused)?;
-        let published = publish_index(&self.storage, &bytes, &mut self.sync_time);
+        let published = self.publish_index(&bytes);
         published.inspect_err(|_| self.poisoned = true)?;
         let index = &self.state.index;
         let commit = Commit {
@@ -734,10 +746,43 @@ impl<S: Storage> LedgerWriter<S> {
             root: index.root(),
         };
         self.committed = Some(commit);
-        self.kept_len = commit.ledger_len;
         self.is_new &= commit.chunks == 0;
         Ok(commit)
     }
+
+    /// Puts a new index in the place of the old one: whole, durable, in one step.
+    fn publish_index(&mut self, bytes: &[u8]) -> Result<()> {
+        let io = |error| LedgerError::Io { part: Part::Index, error };
+        self.storage.remove(Part::NewIndex).map_err(io)?;
+        let mut file = self.storage.create(Part::NewIndex).map_err(io)?;
+        file.write_all_at(bytes, 0).map_err(io)?;
+        let started = Instant::now();
+        file.sync().map_err(io)?;
+        drop(file);
+        // From here on an index may be there that covers all chunks, also after an error: they must not be cut off.
+        self.kept_len = self.state.index.ledger_len();
+        self.storage.publish_index().map_err(io)?;
+        self.storage.sync_folder().map_err(io)?;
+        self.sync_time = self.sync_time.saturating_add(started.elapsed());
+        Ok(())
+    }
+}
+
+/// Chunk `i`, which has been handed to the system, checked.
+fn written_chunk<'a, F: StorageFile>(
+    file: &'a F,
+    state: &State,
+    i: usize,
+    buffer: &'a mut Vec<u8>,
+) -> Result<Chunk<'a>> {
+    let (offset, len) = state.frame_of(i).unwrap_or_default();
+    scan::chunk_at(file, buffer, offset, offset.saturating_add(len))
+        .map_err(LedgerError::io(Part::Ledger))?
+        .and_then(|chunk| match state.digests.get(i) == Some(chunk.digest()) {
+            true => Ok(chunk),
+            false => Err(Error::new(ErrorKind::Digest, 0)),
+        })
+        .map_err(|error| LedgerError::Damaged { chunk: i as u64, error: error.nested(offset) })
 }
 
 /// Writes what is between two places of a file again.
@@ -754,20 +799,5 @@ fn rewrite<F: StorageFile>(file: &mut F, mut from: u64, to: u64) -> io::Result<(
         file.write_all_at(&buffer, from)?;
         from = from.saturating_add(len);
     }
-    Ok(())
-}
-
-/// Puts a new index in the place of the old one: whole, durable, in one step.
-pub(super) fn publish_index<S: Storage>(storage: &S, bytes: &[u8], sync_time: &mut Duration) -> Result<()> {
-    let io = |error| LedgerError::Io { part: Part::Index, error };
-    storage.remove(Part::NewIndex).map_err(io)?;
-    let mut file = storage.create(Part::NewIndex).map_err(io)?;
-    file.write_all_at(bytes, 0).map_err(io)?;
-    let started = Instant::now();
-    file.sync().map_err(io)?;
-    drop(file);
-    storage.publish_index().map_err(io)?;
-    storage.sync_folder().map_err(io)?;
-    *sync_time = sync_time.saturating_add(started.elapsed());
     Ok(())
 }

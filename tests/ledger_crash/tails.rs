@@ -200,3 +200,26 @@ fn damage_is_no_torn_tail() {
     assert_eq!(reader.index_state(), IndexState::Current);
     assert_eq!(reader.tail().map(|tail| (tail.offset, tail.len)), Some((chunk as u64, 2 * chunk as u64)));
 }
+
+/// An index that took its name covers what was appended, whatever failed after that: then nothing is cut off.
+#[test]
+fn an_abandoned_commit_leaves_a_ledger_that_its_index_fits() {
+    let (ledger, _, index) = three_chunks();
+    let mut failed = Vec::new();
+    for number in 0.. {
+        let disk = SimDisk::holding(&[(Part::Ledger, &ledger), (Part::Index, &index)]);
+        disk.record();
+        disk.fail_at(number, Fault::Error(Errno::Eio));
+        let Ok(mut writer) = LedgerWriter::open_in(disk.clone(), options()) else { continue };
+        writer.extend([13, 14, 15, 16]).unwrap();
+        if writer.commit().is_ok() {
+            break;
+        }
+        failed.extend(disk.failed_operation());
+        writer.abandon().unwrap();
+        let found = tokens(&disk);
+        assert!(found.len() == 12 || found.len() == 16, "{failed:?}");
+        LedgerWriter::open_in(disk, options()).unwrap();
+    }
+    assert_eq!(failed.last(), Some(&"sync folder"));
+}
