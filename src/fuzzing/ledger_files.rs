@@ -390,9 +390,32 @@ impl Run {
             } else if (at as u64) < self.model.committed_len {
                 self.damaged();
                 self.memory.set(part, Some(whole));
+            } else {
+                self.foreign_end(whole);
             }
         }
         self.reopen();
+    }
+
+    /// Where the end is what no crash leaves, it is left alone; then there is `whole` again.
+    fn foreign_end(&mut self, whole: Vec<u8>) {
+        let Err(error) = self.reader() else { return };
+        let LedgerError::Damaged { error, .. } = error else { panic!("{error}") };
+        let kind = error.kind();
+        let later = matches!(kind, ErrorKind::Magic { found: [b'B', b'I', b'T', 2..=255] });
+        let torn = matches!(
+            kind,
+            ErrorKind::Truncated { .. }
+                | ErrorKind::Magic { .. }
+                | ErrorKind::TlvOrder { .. }
+                | ErrorKind::ConfigNotFirst { .. }
+                | ErrorKind::TlvLength { .. }
+                | ErrorKind::Crc { .. }
+                | ErrorKind::Digest
+        );
+        assert!(later || !torn, "{error}");
+        self.refused();
+        self.memory.set(Part::Ledger, Some(whole));
     }
 
     /// A bit before the committed length is wrong: whoever looks finds it, and nobody gets a wrong token.
@@ -455,9 +478,9 @@ impl Run {
     /// Bytes that no writer wrote stand at the end.
     fn append(&mut self, garbage: &[u8]) {
         self.writer = None;
-        let mut bytes = self.memory.get(Part::Ledger).unwrap();
-        bytes.extend_from_slice(garbage);
-        self.memory.set(Part::Ledger, Some(bytes));
+        let whole = self.memory.get(Part::Ledger).unwrap();
+        self.memory.set(Part::Ledger, Some([&whole, garbage].concat()));
+        self.foreign_end(whole);
         self.reopen();
     }
 }

@@ -64,6 +64,19 @@ struct Naive {
     same: Option<([u8; 8], Option<Vec<u8>>, bool)>,
     /// What is wrong with the first chunk that does not pass.
     error: Option<(u64, Error)>,
+    /// How far that chunk came.
+    stage: Stage,
+}
+
+/// What the first chunk that does not pass fails as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Frame,
+    Chunk,
+    /// Its id or start.
+    Place,
+    Ledger,
 }
 
 impl Naive {
@@ -85,8 +98,11 @@ impl Naive {
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.stage = Stage::Frame;
         let (frame, _) = Frame::parse(bytes)?;
+        self.stage = Stage::Chunk;
         let chunk = Chunk::from_frame(&frame)?;
+        self.stage = Stage::Place;
         let value = frame.tlv(TlvType::LEDGER_CHUNK).unwrap().value_offset();
         let shape = |field, needed, found| ErrorKind::Shape { field, needed, found };
         let (id, start) = (self.chunks.len() as u64, self.tokens.len() as u64);
@@ -96,6 +112,7 @@ impl Naive {
         if chunk.start() != start {
             return Err(Error::new(shape("LEDGER_CHUNK_V1.start", start, chunk.start()), value + 8));
         }
+        self.stage = Stage::Ledger;
         let context = frame.tlv(TlvType::CONTEXT).map(|tlv| tlv.value.to_vec());
         let same = (frame.ctx().0, context, frame.tlv(TlvType::HMAC).is_some());
         let first = self.same.get_or_insert_with(|| same.clone());
@@ -126,6 +143,33 @@ impl Naive {
         self.chunks.push((self.end(), end, start, *chunk.digest()));
         self.tokens.extend(chunk.tokens());
         Ok(())
+    }
+
+    /// Whether what does not pass, beyond what was committed, is what a crash can leave: the table of spec/ledger.md.
+    fn torn(&self, ledger: &[u8], indexed: bool) -> bool {
+        let Some((at, error)) = self.error else { return true };
+        let rest = &ledger[usize::try_from(at).unwrap()..];
+        match self.stage {
+            Stage::Frame => {
+                if !indexed
+                    && self.chunks.is_empty()
+                    && !rest.starts_with(&crate::frame::MAGIC[..rest.len().min(4)])
+                {
+                    return false;
+                }
+                let torn = match error.kind() {
+                    ErrorKind::Magic { .. } => !(rest.starts_with(b"BIT") && rest[3] > 1),
+                    ErrorKind::CriticalTlv { .. } | ErrorKind::ReservedTlv { .. } => !good_crc(rest),
+                    kind => matches!(
+                        kind.name(),
+                        "Truncated" | "TlvOrder" | "ConfigNotFirst" | "TlvLength" | "Crc" | "Digest"
+                    ),
+                };
+                torn && (indexed || !self.goes_on(ledger, at))
+            }
+            Stage::Place => indexed,
+            Stage::Chunk | Stage::Ledger => false,
+        }
     }
 
     /// Whether a whole chunk of this ledger follows the first byte of the one that does not pass.
@@ -172,6 +216,27 @@ impl Naive {
             && spans.eq(index.spans().map(|span| (span.name, span.start, span.len)))
             && (!header || self.same.as_ref().is_none_or(|own| *own == same))
     }
+}
+
+/// Whether a frame of whatever TLVs has a good CRC.
+fn good_crc(bytes: &[u8]) -> bool {
+    let (mut at, mut payload) = (12, None);
+    for _ in 0..256 {
+        let Some(&[tlv_type, hi, lo]) = bytes.get(at..at + 3) else { return false };
+        let len = usize::from(u16::from_be_bytes([hi, lo]));
+        let Some(value) = bytes.get(at + 3..at + 3 + len) else { return false };
+        at += 3 + len;
+        if payload.is_none() {
+            if tlv_type != TlvType::CONFIG || len != 24 {
+                return false;
+            }
+            payload = value.last_chunk().map(|&len| u64::from_be_bytes(len));
+        } else if tlv_type == TlvType::END && len == 0 {
+            let end = payload.and_then(|len| usize::try_from(len).ok()?.checked_add(at + 2));
+            return end.and_then(|end| bytes.get(4..end)).is_some_and(|covered| crc16(covered) == 0);
+        }
+    }
+    false
 }
 
 /// Which error, of which chunk, what and where; the text of the system's errors is of no interest.
@@ -265,11 +330,7 @@ fn both(ledger: &[u8], index: Option<&[u8]>) {
         assert_eq!(tail, naive.error);
         assert_eq!(here.tail().map_or(0, |tail| tail.len), ledger.len() as u64 - naive.end());
         assert!(!damaged);
-        if index.is_none()
-            && let Some((at, _)) = naive.error
-        {
-            assert!(!naive.goes_on(ledger, at), "damage is taken for a torn tail");
-        }
+        assert!(naive.torn(ledger, index.is_some()), "damage is taken for a torn tail");
         match verified {
             Ok(verified) => {
                 let digests: Vec<_> = naive.chunks.iter().map(|chunk| chunk.3).collect();
@@ -318,24 +379,32 @@ fn refused(ledger: &[u8], index: Option<&[u8]>, naive: &Naive, chunk: Option<u64
                 .filter(|four| **four == crate::frame::MAGIC);
             // A rest that was made to cost much counts as damage.
             let cheap = magics.count() as u64 * rest * 5 <= 1 << 20;
-            assert!(!cheap || naive.goes_on(ledger, at), "a torn tail is taken for damage");
+            assert!(!cheap || !naive.torn(ledger, false), "a torn tail is taken for damage");
         }
         (Some(bytes), None) => match Index::parse_exact(bytes) {
             Err(own) => assert_eq!(own, error),
             Ok(index) => {
-                assert!(matches!(error.kind(), ErrorKind::ForeignIndex { .. }), "{error}");
                 let len = index.ledger_len();
-                if naive.end() >= len && naive.chunks.iter().any(|chunk| chunk.1 == len) || len == 0 {
+                let cut = matches!(error.kind(), ErrorKind::LedgerCut { .. });
+                assert!(cut || matches!(error.kind(), ErrorKind::ForeignIndex { .. }), "{error}");
+                assert_eq!(cut, len > ledger.len() as u64);
+                if len == 0 {
+                    // Of no chunks: held to what the first one has.
+                    let frame = index.frame();
+                    let context = frame.context_json().map(<[u8]>::to_vec);
+                    let same = (frame.ctx().0, context, frame.tlv(TlvType::HMAC).is_some());
+                    assert!(naive.same.as_ref().is_some_and(|own| *own != same), "{error}");
+                } else if naive.end() >= len && naive.chunks.iter().any(|chunk| chunk.1 == len) {
                     let covered = Naive::read(&ledger[..usize::try_from(len).unwrap()]);
-                    assert!(!covered.agrees(&index, len > 0), "{error}");
+                    assert!(!covered.agrees(&index, true), "{error}");
                 }
             }
         },
         (Some(bytes), Some(chunk)) => {
-            // Damage is what does not pass before the committed length.
+            // Damage is what does not pass before the committed length, and what no crash leaves.
             let len = Index::parse_exact(bytes).unwrap().ledger_len();
             let first = (naive.chunks.len() as u64, naive.end());
-            assert!(first.1 < len, "{error}");
+            assert!(first.1 < len || !naive.torn(ledger, true), "{error}");
             assert!(chunk >= first.0 && error.offset() >= first.1);
         }
     }
