@@ -664,13 +664,19 @@ def is_torn(walk, fits):
     """Whether what does not pass, at or after the committed length, is what a crash can leave."""
     rest = walk.data[walk.at:]
     if walk.stage == "frame":
-        if walk.failure.kind not in TORN_FRAME or (walk.failure.kind in ("CriticalTlv", "ReservedTlv", "Magic") and of_later_version(rest)):
+        if walk.failure.kind not in TORN_FRAME:
+            return False
+        if walk.failure.kind in ("CriticalTlv", "ReservedTlv") and of_later_version(rest):
+            return False
+        if walk.failure.kind == "Magic" and not fits and of_later_version(rest):
             return False
         if fits:
             return True
         if not walk.chunks and rest[:4] != b"BIT\x01"[:len(rest[:4])]:
             return False
         return not whole_chunk_follows(walk.data, walk.at, walk)
+    if walk.stage == "view" and fits and walk.failure.kind == "Kind":
+        return True
     if walk.stage == "ledger" and fits:
         chunk = read_chunk(rest, exact=False)
         return chunk.id != len(walk.chunks) or chunk.start != walk.tokens
@@ -1891,7 +1897,6 @@ def open_cases(c):
     for name, frame, kind, off in (
             ("flags", with_changes(more, [("flags", lambda f: f.poke(FLAGS, 0, struct.pack(">I", 8)))]), "FlagBits", more.val(FLAGS)),
             ("spare", with_changes(chunk_frame(5, 13, [1, 2, 3]), [("spare", spare_bit)]), "SpareBits", None),
-            ("kind", sample_index().build(), "Kind", None),
             ("ctx", chunk_frame(5, 13, [1], ctx=bytes(8)), "ContextDiffers", 4),
             ("signed", chunk_frame(5, 13, [1], key=KEY), "MixedHmac", None),
             ("marked", chunk_frame(5, 13, [1], passkeys=[1]), "Duplicate", None)):
@@ -1899,7 +1904,11 @@ def open_cases(c):
         assert walk.failure.kind == kind and (off is None or walk.failure.offset == end + off), (name, walk.failure.kind)
         for with_index in (None, index(5)):
             damaged("never-%s%s" % (name, "" if with_index else "-none"), "after the last chunk a good frame that fails another check: " + kind, data + frame.bytes(), with_index, 5, kind, walk.failure.offset)
-    damaged("never-version", "after the last chunk a frame of a later version", data + b"BIT\x02" + bytes(40), index(5), 5, "Magic", end)
+    damaged("never-version-none", "after the last chunk a frame of a later version, no index", data + b"BIT\x02" + bytes(40), None, 5, "Magic", end)
+    ok("old-version", "the same, the index covers all before it", data + b"BIT\x02" + bytes(40), index(5), "current", end)
+    other = sample_index().build()
+    damaged("never-kind-none", "after the last chunk an index, whole; no index beside the ledger", data + other.bytes(), None, 5, "Kind", end + other.field("kind"))
+    ok("old-kind", "the same, the index covers all before it", data + other.bytes(), index(5), "current", end)
     late = bytearray(more.bytes())
     late[more.off(CHUNK)] = 0x60
     ok("torn-critical", "an unknown critical TLV under a wrong CRC", data + bytes(late), index(5), "current", end)

@@ -402,7 +402,6 @@ impl Run {
         let Err(error) = self.reader() else { return };
         let LedgerError::Damaged { error, .. } = error else { panic!("{error}") };
         let kind = error.kind();
-        let later = matches!(kind, ErrorKind::Magic { found: [b'B', b'I', b'T', 2..=255] });
         let torn = matches!(
             kind,
             ErrorKind::Truncated { .. }
@@ -413,7 +412,7 @@ impl Run {
                 | ErrorKind::Crc { .. }
                 | ErrorKind::Digest
         );
-        assert!(later || !torn, "{error}");
+        assert!(!torn, "{error}");
         self.refused();
         self.memory.set(Part::Ledger, Some(whole));
     }

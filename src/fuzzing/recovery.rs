@@ -158,7 +158,7 @@ impl Naive {
                     return false;
                 }
                 let torn = match error.kind() {
-                    ErrorKind::Magic { .. } => !(rest.starts_with(b"BIT") && rest[3] > 1),
+                    ErrorKind::Magic { .. } => indexed || !(rest.starts_with(b"BIT") && rest[3] > 1),
                     ErrorKind::CriticalTlv { .. } | ErrorKind::ReservedTlv { .. } => !good_crc(rest),
                     kind => matches!(
                         kind.name(),
@@ -168,7 +168,8 @@ impl Naive {
                 torn && (indexed || !self.goes_on(ledger, at))
             }
             Stage::Place => indexed,
-            Stage::Chunk | Stage::Ledger => false,
+            Stage::Chunk => indexed && matches!(error.kind(), ErrorKind::Kind { .. }),
+            Stage::Ledger => false,
         }
     }
 

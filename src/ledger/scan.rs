@@ -15,7 +15,7 @@ use super::merkle::Digest;
 use super::source::{Source, fetch};
 use super::storage::Part;
 use crate::error::{Error, ErrorKind};
-use crate::frame::{ContextHash, Frame, FrameHeader, MAGIC, TlvType, crc16, payload_truncated};
+use crate::frame::{ContextHash, Frame, FrameHeader, Kind, MAGIC, TlvType, crc16, payload_truncated};
 
 /// Bytes at the end of a ledger that belong to no whole chunk: what a crash left of tokens that were never committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -355,7 +355,7 @@ pub(super) fn open<S: Source + ?Sized>(
                 }
                 match chunk.and_then(|chunk| admit(&mut state, &chunk, key)) {
                     Ok(()) => continue,
-                    Err(error) => (index.is_some() && is_old_chunk(&state, &frame), error),
+                    Err(error) => (index.is_some() && is_old_content(&state, &frame), error),
                 }
             }
             Err(error) => {
@@ -363,7 +363,8 @@ pub(super) fn open<S: Source + ?Sized>(
                 let torn = match error.kind() {
                     // A magic that is not there can be torn, but then it is the beginning of a ledger that is.
                     _ if index.is_none() && start && !begins_with_magic(source, len).map_err(io)? => false,
-                    ErrorKind::Magic { found: [b'B', b'I', b'T', version] } => version < 2,
+                    // With an index it was never committed, and a version byte can be torn too.
+                    ErrorKind::Magic { found: [b'B', b'I', b'T', version] } => index.is_some() || version < 2,
                     ErrorKind::CriticalTlv { .. } | ErrorKind::ReservedTlv { .. } => {
                         !is_of_later_version(source, &mut buffer, offset, len).map_err(io)?
                     }
@@ -506,10 +507,11 @@ const fn is_structure(kind: ErrorKind) -> bool {
     )
 }
 
-/// Whether a whole chunk that may not stand there is one that stood there before, or elsewhere in this ledger.
-fn is_old_chunk(state: &State, frame: &Frame<'_>) -> bool {
+/// Whether a whole frame that may not stand there can be old content of the disk: of the index, or of the ledger elsewhere.
+fn is_old_content(state: &State, frame: &Frame<'_>) -> bool {
     let next = (state.index.chunk_count(), state.index.total_tokens());
-    Chunk::from_frame(frame).is_ok_and(|chunk| (chunk.id(), chunk.start()) != next)
+    frame.kind() != Kind::LEDGER_CHUNK
+        || Chunk::from_frame(frame).is_ok_and(|chunk| (chunk.id(), chunk.start()) != next)
 }
 
 /// Whether a source begins with the magic, or is the beginning of it.
