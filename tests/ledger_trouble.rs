@@ -673,3 +673,31 @@ fn marks_that_one_chunk_has_no_room_for_are_carried_by_the_next() {
     rebuild_index(&path, small_options()).unwrap();
     assert_eq!(fs::read(index_of(&path)).unwrap(), index);
 }
+
+/// All tokens of one chunk are passkeys, and there are more spans than it has room for.
+#[test]
+fn a_commit_makes_as_many_chunks_as_its_marks_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let mut writer = LedgerWriter::create(&path, LedgerOptions::new()).unwrap();
+    for i in 0..8192 {
+        writer.mark_passkey(i, token(i)).unwrap();
+    }
+    let long = "x".repeat(40_000);
+    for i in 0..5u64 {
+        writer.mark_span(&format!("{i}{long}"), i, 8192 - 2 * i).unwrap();
+    }
+    writer.extend(tokens(0, 8192)).unwrap();
+    // 65,536 bytes of passkeys, of which 65,528 fit the first chunk; then a span a chunk.
+    let commit = writer.commit().unwrap();
+    assert_eq!(commit.tokens, 8192);
+    assert!((6..=11).contains(&commit.chunks), "{}", commit.chunks);
+    drop(writer);
+    let reader = LedgerReader::open(&path).unwrap();
+    reader.verify_on(2, |_| ()).unwrap();
+    assert_eq!(reader.recall_range(0..8192).unwrap(), tokens(0, 8192));
+    assert!(reader.passkeys().unwrap().iter().map(|passkey| passkey.position).eq(0..8192));
+    let spans = reader.spans().unwrap();
+    assert!(spans.iter().zip(0..).all(|(span, i)| (span.start, span.len) == (i, 8192 - 2 * i)));
+    assert_eq!(spans.len(), 5);
+}

@@ -161,46 +161,14 @@ impl IndexBuilder {
         self.tree.root()
     }
 
-    /// The anchor of a position: the last one that starts at or before it. O(log n); `None` past the last token.
-    #[must_use]
-    pub fn anchor_of(&self, position: u64) -> Option<Anchor> {
-        if position >= self.total_tokens {
-            return None;
-        }
-        let after = self.anchors.partition_point(|anchor| anchor.start.get() <= position);
-        self.anchors.get(after.checked_sub(1)?).map(AnchorRaw::get)
-    }
-
-    /// The anchor at or before a chunk.
-    #[must_use]
-    pub fn anchor_before(&self, chunk_id: u64) -> Option<Anchor> {
-        if chunk_id >= self.chunk_count() {
-            return None;
-        }
-        let i = usize::try_from(chunk_id.checked_div(u64::from(self.anchor_stride))?).ok()?;
-        self.anchors.get(i).map(AnchorRaw::get)
-    }
-
     /// The passkeys, by position.
     pub fn passkeys(&self) -> impl ExactSizeIterator<Item = Passkey> + Clone + '_ {
         self.passkeys.values().copied()
     }
 
-    /// The passkey at a position.
-    #[must_use]
-    pub fn passkey(&self, position: u64) -> Option<Passkey> {
-        self.passkeys.get(&position).copied()
-    }
-
     /// The spans, by name.
     pub fn spans(&self) -> impl ExactSizeIterator<Item = Span<'_>> + Clone {
         self.spans.iter().map(|(name, &(start, len))| Span { name, start, len })
-    }
-
-    /// The span of a name.
-    #[must_use]
-    pub fn span(&self, name: &str) -> Option<Span<'_>> {
-        self.spans.get_key_value(name).map(|(name, &(start, len))| Span { name, start, len })
     }
 
     /// Holds an index to what the chunks say.

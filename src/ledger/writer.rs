@@ -26,6 +26,9 @@ use crate::frame::{Context, FrameHeader};
 /// Tokens in a chunk where nothing else is asked for.
 pub const DEFAULT_CHUNK_TOKENS: u32 = 8192;
 
+/// Bytes of marks that a chunk can carry: a TLV's, less the two counts.
+const MARKS_ROOM: usize = u16::MAX as usize - 4;
+
 /// Chunks are handed to the system in pieces of about this size.
 const WRITE_SIZE: usize = 1 << 20;
 
@@ -484,17 +487,18 @@ impl<S: Storage> LedgerWriter<S> {
         Ok(())
     }
 
-    /// Makes all tokens and marks so far durable: see [durability](Self#durability). Tokens that fill no whole chunk make a shorter one.
+    /// Makes all tokens and marks so far durable: see [durability](Self#durability). Tokens that fill no whole chunk make a shorter
+    /// one, or several if it cannot carry all marks that are due.
     ///
     /// # Errors
     /// [`LedgerError::Refused`] if a mark is past the last token, or if marks were made and no token came that could carry
-    /// them: the ledger is then as it was; with [`ErrorKind::TooLarge`] if the chunks had no room for all marks (append tokens and commit
+    /// them: the ledger is then as it was; with [`ErrorKind::TooLarge`] if there were too few tokens for chunks that carry all marks (append tokens and commit
     /// again), or if no index has room for the ledger's. [`LedgerError::Io`] and [`LedgerError::Poisoned`]: then nobody knows, and what was committed before
     /// is still there.
     pub fn commit(&mut self) -> Result<Commit> {
         self.check_not_poisoned()?;
         self.check_due()?;
-        self.flush_tokens()?;
+        self.flush_with_marks()?;
         if !self.due_passkeys.is_empty() || !self.due_spans.is_empty() {
             let found = self.due_passkeys.len().saturating_add(self.due_spans.len()) as u64;
             let field = "the marks left over, since the chunks had no room for them,";
@@ -619,6 +623,32 @@ impl<S: Storage> LedgerWriter<S> {
         written
     }
 
+    /// Makes chunks of the tokens that are left: one, unless there are more marks than it can carry; then its last tokens get
+    /// chunks of their own.
+    fn flush_with_marks(&mut self) -> Result<()> {
+        let spans = self.due_ends.iter().map(|(_, name)| name.len().saturating_add(18));
+        let marks = spans.fold(self.due_passkeys.len().saturating_mul(8), usize::saturating_add);
+        // Two chunks in a row carry at least as much as one has room for: what did not fit the first is in the second.
+        let more = match marks.saturating_sub(MARKS_ROOM) {
+            0 => 0,
+            over => over.div_ceil(MARKS_ROOM / 2).saturating_add(1),
+        };
+        let mut tokens = core::mem::take(&mut self.tokens);
+        let first = tokens.len().saturating_sub(more).max(1);
+        let (mut done, mut written) = (0, Ok(()));
+        while let (true, Ok(())) = (done < tokens.len(), &written) {
+            let end = done.saturating_add(1).max(first);
+            written = self.write_chunk(tokens.get(done..end).unwrap_or_default());
+            if written.is_ok() {
+                done = end;
+            }
+        }
+        // Kept after an error: they are not in the ledger.
+        tokens.drain(..done.min(tokens.len()));
+        self.tokens = tokens;
+        written
+    }
+
     /// Makes a chunk of `tokens`, with the marks that are due and fit.
     fn write_chunk(&mut self, tokens: &[u32]) -> Result<()> {
         let refused = LedgerError::Refused;
@@ -636,7 +666,7 @@ impl<S: Storage> LedgerWriter<S> {
             return Err(refused(Error::caller(ErrorKind::PasskeyToken { position, expected, found })));
         }
 
-        let mut room = usize::from(u16::MAX).saturating_sub(4);
+        let mut room = MARKS_ROOM;
         let mut fits = |len: usize| {
             let left = room.checked_sub(len);
             room = left.unwrap_or(room);

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bitwire::ErrorKind;
 use bitwire::io::Escaped;
-use bitwire::ledger::{self as library, IndexState, LedgerError, LedgerReader, Source, TornTail, Verified};
+use bitwire::ledger::{self as library, IndexState, LedgerError, LedgerReader, Source, Verified};
 use serde_json::{Value, json};
 
 use super::args::{Passkeys, Recall, SpanArgs, Verify};
@@ -133,13 +133,6 @@ pub(crate) fn verify(args: &Verify, out: &mut Output) -> Result<Outcome, Problem
         Ok(reader) => reader,
         Err(error) => return invalid(&ledger, error, args.common.json, out),
     };
-    // A chunk that is whole to its last bit, but not under this key.
-    if let Some(TornTail { error, .. }) = reader.tail().copied()
-        && matches!(error.kind(), ErrorKind::Hmac | ErrorKind::HmacMissing | ErrorKind::MixedHmac)
-    {
-        let error = LedgerError::Damaged { chunk: reader.chunk_count(), error };
-        return invalid(&ledger, error, args.common.json, out);
-    }
     ledger.tell_tail(reader.tail());
     let progress = Mutex::new(Progress::new("bytes"));
     let verified = reader.verify(|step| {
