@@ -166,6 +166,54 @@ fn a_rebuild_believes_a_good_index_about_damage_and_leaves_a_torn_tail() {
     LedgerReader::open(&path).unwrap().verify(|_| ()).unwrap();
 }
 
+/// The index of a ledger that is gone is the last that is known of it.
+#[test]
+fn a_lost_ledger_is_not_replaced() {
+    let folder = Folder::new();
+    let (path, idx) = (folder.path("a"), folder.path("a.idx"));
+    ledger(&path, small());
+    let index = fs::read(&idx).unwrap();
+    fs::remove_file(&path).unwrap();
+    match LedgerWriter::create(&path, small()).unwrap_err() {
+        LedgerError::Index(error) => assert!(matches!(error.kind(), ErrorKind::LedgerCut { found: 0, .. })),
+        other => panic!("{other}"),
+    }
+    assert!(!path.exists() && fs::read(&idx).unwrap() == index);
+    fs::remove_file(&idx).unwrap();
+    LedgerWriter::create(&path, small()).unwrap();
+}
+
+/// An index file that is long and hollow is not read to its end.
+#[test]
+fn a_hollow_index_is_refused_at_once() {
+    let folder = Folder::new();
+    let (path, idx) = (folder.path("a"), folder.path("a.idx"));
+    ledger(&path, small());
+    let index = fs::OpenOptions::new().write(true).open(&idx).unwrap();
+    index.set_len(1 << 40).unwrap();
+    assert!(matches!(LedgerReader::open(&path), Err(LedgerError::Index(_))));
+    fs::write(&idx, []).unwrap();
+    fs::OpenOptions::new().write(true).open(&idx).unwrap().set_len(1 << 40).unwrap();
+    assert!(matches!(LedgerReader::open(&path), Err(LedgerError::Index(_))));
+}
+
+/// A writer that waited for the lock of a ledger that was removed meanwhile does not write into the void.
+#[cfg(unix)]
+#[test]
+fn a_removed_ledger_is_not_written() {
+    use bitwire::ledger::storage::{LedgerPath, Storage};
+    let folder = Folder::new();
+    let path = folder.path("a");
+    let storage = LedgerPath::new(&path).unwrap();
+    let writer = LedgerWriter::create(&path, small()).unwrap();
+    let file = fs::File::open(&path).unwrap();
+    assert!(storage.is_ledger(&file).unwrap());
+    writer.abandon().unwrap();
+    assert!(!storage.is_ledger(&file).unwrap());
+    let _other = LedgerWriter::create(&path, small()).unwrap();
+    assert!(!storage.is_ledger(&file).unwrap());
+}
+
 #[test]
 fn a_signed_ledger_needs_its_key_and_a_wrong_one_cuts_nothing() {
     let folder = Folder::new();

@@ -561,6 +561,7 @@ fn a_digest_damaged_in_the_last_committed_chunk_is_no_torn_tail() {
 
     // The only chunk, of another context: the contexts come before the chunks.
     fs::remove_file(&small.path).unwrap();
+    fs::remove_file(index_of(&small.path)).unwrap();
     let mut writer = LedgerWriter::create(&small.path, small_options()).unwrap();
     writer.extend(tokens(0, 4)).unwrap();
     writer.commit().unwrap();

@@ -226,8 +226,8 @@ impl<'a> Index<'a> {
     /// The chunk that holds a position, checked, and the byte of the ledger at which it starts. `ledger` is the ledger file
     /// or a map of it.
     ///
-    /// Looks at the anchor's chunk, then at the headers of the chunks between (at most
-    /// [`anchor_stride`](Self::anchor_stride)), then at the chunk itself: two digests, whatever the ledger's size. That
+    /// Looks at the anchor's chunk, then at the headers of the chunks between (fewer than
+    /// [`anchor_stride`](Self::anchor_stride), and none beyond the next anchor), then at the chunk itself: two digests, whatever the ledger's size. That
     /// the index is the ledger's as a whole (root, marks) is not checked; a chunk says itself which positions it has.
     ///
     /// # Errors
@@ -254,10 +254,15 @@ impl<'a> Index<'a> {
         {
             return Err(foreign("an anchor", offset));
         }
+        let next_id = anchor.chunk_id.saturating_add(u64::from(self.anchor_stride()));
         let mut header = *chunk;
         while position >= header.end() {
             let (id, end) = (header.id().saturating_add(1), header.end());
             offset = offset.saturating_add(header.header().frame_len()?);
+            // The next anchor is beyond the position.
+            if id >= next_id {
+                return Err(foreign("an anchor", offset));
+            }
             header = FrameHeader::parse(at(offset)?)
                 .and_then(|header| ChunkHeader::from_header(&header))
                 .and_then(|header| header.check_follows(id, end).map(|()| header))

@@ -100,8 +100,18 @@ impl IndexBuilder {
     /// Takes a marked position.
     ///
     /// # Errors
-    /// [`ErrorKind::Duplicate`] for one marked before.
+    /// [`ErrorKind::Duplicate`] for one marked before; [`ErrorKind::PastEnd`] for one that is not in the chunks so far.
     pub fn push_passkey(&mut self, passkey: Passkey) -> Result<()> {
+        for (field, end, found) in [
+            ("the passkey's position", self.total_tokens, passkey.position),
+            ("the passkey's chunk", self.chunk_count(), passkey.chunk_id),
+            ("the passkey's place", u64::from(self.chunk_tokens), u64::from(passkey.offset)),
+        ] {
+            if found >= end {
+                let found = found.saturating_add(1);
+                return Err(Error::caller(ErrorKind::PastEnd { field, end, found }));
+            }
+        }
         match self.passkeys.entry(passkey.position) {
             Entry::Vacant(entry) => {
                 entry.insert(passkey);
@@ -116,8 +126,21 @@ impl IndexBuilder {
     /// Takes a marked span.
     ///
     /// # Errors
-    /// [`ErrorKind::Duplicate`] for a name marked before.
+    /// [`ErrorKind::Duplicate`] for a name marked before; [`ErrorKind::PastEnd`] for one that is not in the chunks so far;
+    /// [`ErrorKind::Argument`] for an empty one, or no name.
     pub fn push_span(&mut self, span: Span<'_>) -> Result<()> {
+        let end = self.total_tokens;
+        match span.start.checked_add(span.len) {
+            Some(found) if found <= end => {}
+            found => {
+                let found = found.unwrap_or(u64::MAX);
+                return Err(Error::caller(ErrorKind::PastEnd { field: "the span", end, found }));
+            }
+        }
+        if span.name.is_empty() || span.len == 0 {
+            let expected = "a span has to have a name and at least 1 token";
+            return Err(Error::caller(ErrorKind::Argument { expected }));
+        }
         if self.spans.contains_key(span.name) {
             return Err(Error::caller(ErrorKind::Duplicate { field: "the span's name" }));
         }

@@ -140,8 +140,11 @@ pub(super) fn read_index<S: Storage>(storage: &S) -> Result<Option<Vec<u8>>> {
     let io = |error| LedgerError::Io { part: Part::Index, error };
     let Some(file) = storage.open(Part::Index, Access::Read).map_err(io)? else { return Ok(None) };
     let mut bytes = Vec::new();
+    // As much as the frame says, and a byte more that shows if something follows: a file may be long and hollow.
     let len = file.len().map_err(io)?;
+    let len = scan::announced_len(&file, &mut bytes, len).map_err(io)?.saturating_add(1).min(len);
     fetch(&file, &mut bytes, 0, len).map_err(io)?;
+    bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
     Ok(Some(bytes))
 }
 

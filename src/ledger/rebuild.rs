@@ -1,15 +1,14 @@
 //! Making a ledger's index again.
 #![deny(clippy::arithmetic_side_effects)]
 
-use std::io;
 use std::path::Path;
 
 use super::error::{LedgerError, Result};
 use super::index::Index;
 use super::reader::read_index;
 use super::scan::{self, TornTail};
-use super::storage::{Access, Part, Storage, StorageFile};
-use super::writer::{Commit, LedgerOptions, LedgerWriter, at};
+use super::storage::{Part, Storage};
+use super::writer::{Commit, LedgerOptions, LedgerWriter, at, open_locked};
 use crate::error::{Error, ErrorKind};
 
 /// An index that was made again.
@@ -47,13 +46,8 @@ pub fn rebuild_index(path: impl AsRef<Path>, options: LedgerOptions) -> Result<R
 /// As [`rebuild_index`].
 pub fn rebuild_index_in<S: Storage>(storage: S, options: LedgerOptions) -> Result<Rebuilt> {
     options.check().map_err(LedgerError::Refused)?;
-    let io = |error| LedgerError::Io { part: Part::Ledger, error };
-    let file = storage.open(Part::Ledger, Access::ReadWrite).map_err(io)?;
-    let file = file.ok_or_else(|| io(io::ErrorKind::NotFound.into()))?;
-    if !file.try_lock().map_err(io)? {
-        return Err(LedgerError::Locked);
-    }
-    storage.sync_folder().map_err(io)?;
+    let file = open_locked(&storage)?;
+    storage.sync_folder().map_err(LedgerError::io(Part::Ledger))?;
     let bytes = read_index(&storage)?;
     let mut ignored = None;
     let index = match bytes.as_deref().map(Index::parse_exact).transpose() {

@@ -315,6 +315,13 @@ pub(super) fn open<S: Source + ?Sized>(
                 state.push(&chunk, &digest)
             });
             if let Err(error) = pushed {
+                // A header that lies about its length is seen by the next one.
+                if let Some(before) = state.entries.last()
+                    && let Err(error) = chunk_at(source, &mut buffer, before.offset, len).map_err(io)?
+                {
+                    let error = error.nested(before.offset);
+                    return Err(LedgerError::Damaged { chunk: chunk.saturating_sub(1), error });
+                }
                 // What is wrong with the whole chunk comes before what is wrong with its header.
                 let whole = chunk_at(source, &mut buffer, offset, len).map_err(io)?;
                 let error = whole.err().unwrap_or(error).nested(offset);
@@ -489,6 +496,18 @@ pub(super) fn chunk_at<'a, S: Source + ?Sized>(
     end: u64,
 ) -> io::Result<Result<Chunk<'a>, Error>> {
     Ok(frame_at(source, buffer, offset, end)?.and_then(|frame| Chunk::from_frame(&frame)))
+}
+
+/// The length that the frame at the start of a source of `end` bytes announces; if it is no frame, enough to see that.
+pub(super) fn announced_len<S: Source + ?Sized>(
+    source: &S,
+    buffer: &mut Vec<u8>,
+    end: u64,
+) -> io::Result<u64> {
+    Ok(match with_header(source, buffer, 0, end, FrameHeader::measure)? {
+        Ok((header, payload)) => header.saturating_add(payload).saturating_add(2),
+        Err(error) => error.offset().saturating_add(HEADER_GUESS),
+    })
 }
 
 /// Whether a frame that fails so may be one that was not written to its end: steps 1 to 6 of spec/frame.md, and 13.

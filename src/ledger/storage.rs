@@ -79,6 +79,15 @@ pub trait Storage {
     /// Those of the operating system, also if what has the name is no file.
     fn open(&self, part: Part, access: Access) -> io::Result<Option<Self::File>>;
 
+    /// Whether the ledger's name still means `file`: between opening and locking it, another writer may have removed it.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn is_ledger(&self, file: &Self::File) -> io::Result<bool> {
+        let _ = file;
+        Ok(true)
+    }
+
     /// Creates a part, empty, for reading and writing. Its name is durable only after [`sync_folder`](Self::sync_folder).
     ///
     /// # Errors
@@ -236,6 +245,17 @@ impl Storage for LedgerPath {
         // And after: it may have been replaced in between.
         only_a_file(&file.metadata()?)?;
         Ok(Some(file))
+    }
+
+    #[cfg(unix)]
+    fn is_ledger(&self, file: &File) -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt;
+        let own = file.metadata()?;
+        match fs::metadata(&self.ledger) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn create(&self, part: Part) -> io::Result<File> {

@@ -230,7 +230,8 @@ impl<S: Storage> LedgerWriter<S> {
     ///
     /// # Errors
     /// [`LedgerError::Io`] with [`AlreadyExists`](io::ErrorKind::AlreadyExists) if there is one, and if the system refuses
-    /// anything else; [`LedgerError::Refused`] for options that make no sense.
+    /// anything else; [`LedgerError::Index`] with [`ErrorKind::LedgerCut`] if the index of a ledger that is gone is there;
+    /// [`LedgerError::Refused`] for options that make no sense.
     pub fn create_in(storage: S, options: LedgerOptions) -> Result<Self> {
         options.check().map_err(LedgerError::Refused)?;
         let context = match &options.context {
@@ -244,6 +245,16 @@ impl<S: Storage> LedgerWriter<S> {
         };
         let stride = options.anchor_stride.unwrap_or(DEFAULT_ANCHOR_STRIDE);
         let index = IndexBuilder::new(stride).map_err(LedgerError::Refused)?;
+        // The index of a ledger that is gone is the last that is known of it.
+        let is_gone =
+            storage.open(Part::Ledger, Access::Read).map_err(LedgerError::io(Part::Ledger))?.is_none();
+        if is_gone
+            && let Some(Ok(lost)) = read_index(&storage)?.as_deref().map(Index::parse_exact)
+            && lost.chunk_count() > 0
+        {
+            let cut = ErrorKind::LedgerCut { covered: lost.ledger_len(), found: 0 };
+            return Err(LedgerError::Index(Error::caller(cut)));
+        }
         let file = storage.create(Part::Ledger).map_err(LedgerError::io(Part::Ledger))?;
         if !file.try_lock().map_err(LedgerError::io(Part::Ledger))? {
             return Err(LedgerError::Locked);
@@ -251,8 +262,14 @@ impl<S: Storage> LedgerWriter<S> {
         let state = State::new(index, Some(identity.clone()));
         let mut writer = Self::with(storage, file, options, identity, state);
         writer.is_new = true;
-        writer.publish()?;
-        Ok(writer)
+        match writer.publish() {
+            Ok(_) => Ok(writer),
+            Err(error) => {
+                // Nothing half made stays, if the system lets it go; the first error is the one that tells.
+                let _ = writer.abandon();
+                Err(error)
+            }
+        }
     }
 
     /// Opens a ledger to append to it. A torn tail is cut off, which [`recovered`](Self::recovered) tells; whole
@@ -270,11 +287,7 @@ impl<S: Storage> LedgerWriter<S> {
     pub fn open_in(storage: S, options: LedgerOptions) -> Result<Self> {
         options.check().map_err(LedgerError::Refused)?;
         let io = |error| LedgerError::Io { part: Part::Ledger, error };
-        let file = storage.open(Part::Ledger, Access::ReadWrite).map_err(io)?;
-        let file = file.ok_or_else(|| io(io::ErrorKind::NotFound.into()))?;
-        if !file.try_lock().map_err(io)? {
-            return Err(LedgerError::Locked);
-        }
+        let file = open_locked(&storage)?;
         // Whoever made it may have been stopped before its name was durable.
         storage.sync_folder().map_err(io)?;
         let index = read_index(&storage)?;
@@ -441,7 +454,8 @@ impl<S: Storage> LedgerWriter<S> {
         Ok(())
     }
 
-    /// Marks a position as a passkey, whose token has to be `token`. The position may be one that is still to come.
+    /// Marks a position as a passkey, whose token has to be `token`. The position may be one that is still to come; for one that is
+    /// in the ledger already its chunk is read and checked, each time.
     ///
     /// # Errors
     /// [`LedgerError::Refused`] with [`ErrorKind::Duplicate`] for a position marked before, and
@@ -507,6 +521,7 @@ impl<S: Storage> LedgerWriter<S> {
         if let Some(commit) = self.committed
             && commit.chunks == self.state.index.chunk_count()
         {
+            self.is_new = false;
             return Ok(commit);
         }
         self.write_out()?;
@@ -813,6 +828,17 @@ fn written_chunk<'a, F: StorageFile>(
             false => Err(Error::new(ErrorKind::Digest, 0)),
         })
         .map_err(|error| LedgerError::Damaged { chunk: i as u64, error: error.nested(offset) })
+}
+
+/// The ledger's file, to be written, under its lock.
+pub(super) fn open_locked<S: Storage>(storage: &S) -> Result<S::File> {
+    let io = |error| LedgerError::Io { part: Part::Ledger, error };
+    let gone = || io(io::ErrorKind::NotFound.into());
+    let file = storage.open(Part::Ledger, Access::ReadWrite).map_err(io)?.ok_or_else(gone)?;
+    if !file.try_lock().map_err(io)? {
+        return Err(LedgerError::Locked);
+    }
+    if storage.is_ledger(&file).map_err(io)? { Ok(file) } else { Err(gone()) }
 }
 
 /// Writes what is between two places of a file again.
