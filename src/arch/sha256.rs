@@ -128,7 +128,8 @@ mod lanes {
                     to.copy_from_slice(from);
                 }
             }
-            // What is free is padding: 1 bit, zeros, and the length in the last 8 bytes, of another block if they are not free.
+            // What is free is padding: 1 bit, zeros, and the length in the last 8 bytes, of another block if they are
+            // not free.
             let Some((first, zeros)) = block.get_mut(filled..).and_then(<[u8]>::split_first_mut) else {
                 self.own_next = 0..1;
                 return true;
@@ -177,7 +178,8 @@ mod lanes {
             }
             compress.compress(chosen, &mut states, &blocks);
 
-            // From the last to the first, so that the lane swapped in for an ended one has been advanced, or was not run.
+            // From the last to the first, so that the lane swapped in for an ended one has been advanced, or was not
+            // run.
             for i in (0..chosen).rev() {
                 let (Some(lane), Some(state)) = (lanes.get_mut(i), states.get(i)) else { return };
                 if !lane.advance(count) {

@@ -30,8 +30,8 @@ impl<'a> FrameHeader<'a> {
     /// Reads the header at the start of `bytes`, which may end anywhere after it.
     ///
     /// # Errors
-    /// Those of steps 1 to 4 and 7 of spec/frame.md, "Order of checks"; [`ErrorKind::Truncated`] where `bytes` ends within the
-    /// header.
+    /// Those of steps 1 to 4 and 7 of spec/frame.md, "Order of checks"; [`ErrorKind::Truncated`] where `bytes` ends
+    /// within the header.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let fields = Fields::read_from(&mut Reader::new(bytes, 0))?;
         let config = Config::from_raw(fields.config, CONFIG_VALUE_AT)?;
@@ -47,8 +47,8 @@ impl<'a> FrameHeader<'a> {
         Ok((u64::from(fields.places.payload), fields.config.payload_len.get()))
     }
 
-    /// The length of the frame at the start of `bytes`, of whatever TLVs it consists: those of a later version too. Only
-    /// what is needed to find its end is checked.
+    /// The length of the frame at the start of `bytes`, of whatever TLVs it consists: those of a later version too.
+    /// Only what is needed to find its end is checked.
     ///
     /// # Errors
     /// [`ErrorKind::Truncated`] within the header; any other kind if this is no frame.
@@ -185,7 +185,8 @@ impl<'a> FrameHeader<'a> {
         Ok(tlv)
     }
 
-    /// Checks that both headers come from one context, byte by byte: the same CONTEXT_V1, or none in both, and the same ctx.
+    /// Checks that both headers come from one context, byte by byte: the same CONTEXT_V1, or none in both, and the same
+    /// ctx.
     pub(crate) fn check_identical_context(&self, ctx: ContextHash, json: Option<&[u8]>) -> Result<()> {
         if self.context == json && self.ctx() == ctx {
             Ok(())

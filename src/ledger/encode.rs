@@ -60,8 +60,8 @@ impl<'a> ChunkBuilder<'a> {
         self
     }
 
-    /// Writes the chunk of `tokens` to the start of `out` and returns its length. `scratch` holds the payload meanwhile:
-    /// [`Encoding::payload_len`] bytes.
+    /// Writes the chunk of `tokens` to the start of `out` and returns its length. `scratch` holds the payload
+    /// meanwhile: [`Encoding::payload_len`] bytes.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for no tokens; [`ErrorKind::TokenWidth`] for a token that the encoding cannot hold;

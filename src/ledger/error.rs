@@ -28,8 +28,8 @@ pub enum LedgerError {
         /// What is wrong, with its offset from the ledger's start.
         error: Error,
     },
-    /// The index is damaged, or not this ledger's, and can be made again; or, with [`ErrorKind::LedgerCut`], the ledger is
-    /// shorter than it was.
+    /// The index is damaged, or not this ledger's, and can be made again; or, with [`ErrorKind::LedgerCut`], the ledger
+    /// is shorter than it was.
     Index(Error),
     /// Another writer has the ledger.
     Locked,

@@ -223,16 +223,17 @@ impl<'a> Index<'a> {
         self.spans.get(found.ok()?).map(|span| span.get(self.names))
     }
 
-    /// The chunk that holds a position, checked, and the byte of the ledger at which it starts. `ledger` is the ledger file
-    /// or a map of it.
+    /// The chunk that holds a position, checked, and the byte of the ledger at which it starts. `ledger` is the ledger
+    /// file or a map of it.
     ///
     /// Looks at the anchor's chunk, then at the headers of the chunks between (fewer than
-    /// [`anchor_stride`](Self::anchor_stride), and none beyond the next anchor), then at the chunk itself: two digests, whatever the ledger's size. That
-    /// the index is the ledger's as a whole (root, marks) is not checked; a chunk says itself which positions it has.
+    /// [`anchor_stride`](Self::anchor_stride), and none beyond the next anchor), then at the chunk itself: two digests,
+    /// whatever the ledger's size. That the index is the ledger's as a whole (root, marks) is not checked; a chunk says
+    /// itself which positions it has.
     ///
     /// # Errors
-    /// [`ErrorKind::Unknown`] past the last token; [`ErrorKind::ForeignIndex`] where the anchor's chunk is another one than the
-    /// index says, or the ledger is shorter; the errors of the chunks, with offsets from the ledger's start.
+    /// [`ErrorKind::Unknown`] past the last token; [`ErrorKind::ForeignIndex`] where the anchor's chunk is another one
+    /// than the index says, or the ledger is shorter; the errors of the chunks, with offsets from the ledger's start.
     pub fn find(&self, ledger: &'a [u8], position: u64) -> Result<(u64, Chunk<'a>)> {
         let foreign = |field, offset| Error::new(ErrorKind::ForeignIndex { field }, offset);
         let anchor =

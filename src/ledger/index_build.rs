@@ -60,8 +60,8 @@ impl IndexBuilder {
     /// Takes the ledger's next chunk, without its marks.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for a chunk that is not the next, with its place in the chunk's frame; [`ErrorKind::Size`] for a
-    /// ledger beyond 64 bits.
+    /// [`ErrorKind::Shape`] for a chunk that is not the next, with its place in the chunk's frame; [`ErrorKind::Size`]
+    /// for a ledger beyond 64 bits.
     pub fn push_chunk(&mut self, chunk: &ChunkHeader<'_>, digest: &Digest) -> Result<()> {
         let id = self.tree.len();
         chunk.check_follows(id, self.total_tokens)?;
@@ -126,8 +126,8 @@ impl IndexBuilder {
     /// Takes a marked span.
     ///
     /// # Errors
-    /// [`ErrorKind::Duplicate`] for a name marked before; [`ErrorKind::PastEnd`] for one that is not in the chunks so far;
-    /// [`ErrorKind::Argument`] for an empty one, or no name.
+    /// [`ErrorKind::Duplicate`] for a name marked before; [`ErrorKind::PastEnd`] for one that is not in the chunks so
+    /// far; [`ErrorKind::Argument`] for an empty one, or no name.
     pub fn push_span(&mut self, span: Span<'_>) -> Result<()> {
         let end = self.total_tokens;
         match span.start.checked_add(span.len) {

@@ -197,8 +197,8 @@ pub fn encoded_marks_len(passkeys: &[u64], spans: &[Span<'_>]) -> Result<usize> 
     }
 }
 
-/// Writes LEDGER_MARKS_V1 to the start of `out` and returns its length. `end` is the position after the last token of the
-/// chunk that will carry it.
+/// Writes LEDGER_MARKS_V1 to the start of `out` and returns its length. `end` is the position after the last token of
+/// the chunk that will carry it.
 ///
 /// # Errors
 /// As [`encoded_marks_len`]; [`ErrorKind::BufferTooSmall`]; and whatever a reader would refuse, with the place in

@@ -387,8 +387,8 @@ impl<'a> Proof<'a> {
     }
 
     /// Checks that `chunk`, whose frame was checked when it was parsed, is the one of the claim, and that it is in the
-    /// ledger with this root: all of [`verify_inclusion`](Self::verify_inclusion) but the tree's size, which remains the
-    /// caller's to compare.
+    /// ledger with this root: all of [`verify_inclusion`](Self::verify_inclusion) but the tree's size, which remains
+    /// the caller's to compare.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] if the claim is of another chunk, and those of `verify_inclusion`.

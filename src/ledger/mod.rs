@@ -1,7 +1,7 @@
 //! The token ledger: tokens kept exactly, appended to, found again by position, and proved (spec/ledger.md).
 //!
-//! A ledger is a file of chunk frames; its index, a frame in a file of its own, can always be made again. Reading, writing
-//! and proving single chunks needs no allocator:
+//! A ledger is a file of chunk frames; its index, a frame in a file of its own, can always be made again. Reading,
+//! writing and proving single chunks needs no allocator:
 //!
 //! - [`Chunk`] reads tokens by their place, [`ChunkBuilder`] writes a chunk, [`pack`] has the packing of bits.
 //! - [`Index`] finds the chunk of a position, passkeys and spans.

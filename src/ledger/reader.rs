@@ -28,8 +28,8 @@ use crate::error::{Error, ErrorKind};
 ///
 /// Opening reads the headers of all chunks that the index covers, holds the index to them, and checks whole what is
 /// beyond, or all without an index. A chunk is checked whole (CRC-16, digest, HMAC if there is a key) before
-/// anything of it is given out; where the bytes are in memory that is done once for each chunk and then remembered. What is damaged gives an
-/// error; what is torn at the end is not read, and [`tail`](Self::tail) says so.
+/// anything of it is given out; where the bytes are in memory that is done once for each chunk and then remembered.
+/// What is damaged gives an error; what is torn at the end is not read, and [`tail`](Self::tail) says so.
 ///
 /// Memory: 64 bytes for each chunk (8 MiB for 10^9 tokens in chunks of 8,192), and the marks. For single tokens of a
 /// ledger so large that reading its headers takes too long, see [`Index::find`].
@@ -96,9 +96,10 @@ impl LedgerReader<Map> {
     /// Opens the ledger at `path` as a map into memory: the fastest way to recall.
     ///
     /// Nobody may cut the file short meanwhile: reading a part of a map that is no longer there ends the process
-    /// (SIGBUS), and bytes that are changed under a map change what was checked. A ledger is only ever appended to, and a writer that cuts a torn
-    /// tail cuts what no reader reads; but [`LedgerWriter::abandon`](super::LedgerWriter::abandon) cuts whole chunks that a reader may
-    /// have found beyond the index.
+    /// (SIGBUS), and bytes that are changed under a map change what was checked. A ledger is only ever appended to, and
+    /// a writer that cuts a torn tail cuts what no reader reads; but
+    /// [`LedgerWriter::abandon`](super::LedgerWriter::abandon) cuts whole chunks that a reader may have found beyond
+    /// the index.
     ///
     /// # Errors
     /// As [`LedgerReader::open`].
@@ -296,7 +297,8 @@ impl<S: Source> LedgerReader<S> {
     /// The span of a name; the chunk that carries the mark is checked.
     ///
     /// # Errors
-    /// [`LedgerError::Refused`] with [`ErrorKind::Unknown`] if there is none; [`LedgerError::Damaged`]; [`LedgerError::Io`].
+    /// [`LedgerError::Refused`] with [`ErrorKind::Unknown`] if there is none; [`LedgerError::Damaged`];
+    /// [`LedgerError::Io`].
     pub fn span(&self, name: &str) -> Result<Span<'_>> {
         let unknown = || LedgerError::Refused(Error::caller(ErrorKind::Unknown { field: "span" }));
         let (name, span) = self.state.spans.get_key_value(name).ok_or_else(unknown)?;
@@ -355,8 +357,9 @@ impl<S: Source> LedgerReader<S> {
         Ok(Vec::from(bytes))
     }
 
-    /// The proof file that chunk `chunk_id` is one of [`chunk_count`](Self::chunk_count) under the root. The chunk is checked; the
-    /// others are taken at their word, so that a proof for a damaged ledger does not lead to the true root.
+    /// The proof file that chunk `chunk_id` is one of [`chunk_count`](Self::chunk_count) under the root. The chunk is
+    /// checked; the others are taken at their word, so that a proof for a damaged ledger does not lead to the true
+    /// root.
     ///
     /// # Errors
     /// [`LedgerError::Refused`] past the last chunk; [`LedgerError::Damaged`]; [`LedgerError::Io`].
@@ -377,10 +380,11 @@ impl<S: Source> LedgerReader<S> {
         proof.map(|proof| proof.encode()).map_err(LedgerError::Refused)
     }
 
-    /// Checks everything: every chunk whole, on as many threads as the machine has, then the marks and what the index says
-    /// of them. `progress` is called after every few hundred kilobytes, from any of the threads.
+    /// Checks everything: every chunk whole, on as many threads as the machine has, then the marks and what the index
+    /// says of them. `progress` is called after every few hundred kilobytes, from any of the threads.
     ///
-    /// Cost: one SHA-256 over the ledger, divided by the threads; with `simd` several chunks are hashed together in each.
+    /// Cost: one SHA-256 over the ledger, divided by the threads; with `simd` several chunks are hashed together in
+    /// each.
     ///
     /// # Errors
     /// [`LedgerError::Damaged`] for the first damaged chunk; [`LedgerError::Index`]; [`LedgerError::Io`]. A torn tail
@@ -414,8 +418,8 @@ impl<S: Source> LedgerReader<S> {
     /// The index of this ledger as a frame, with an anchor at every `anchor_stride`th chunk.
     ///
     /// # Errors
-    /// As [`passkeys`](Self::passkeys); [`LedgerError::Refused`] for a stride of 0, where nothing tells the context yet, and with
-    /// [`ErrorKind::HmacMissing`] for a signed ledger that was opened without its key.
+    /// As [`passkeys`](Self::passkeys); [`LedgerError::Refused`] for a stride of 0, where nothing tells the context
+    /// yet, and with [`ErrorKind::HmacMissing`] for a signed ledger that was opened without its key.
     pub fn index(&self, anchor_stride: u32) -> Result<Vec<u8>> {
         let unknown = || LedgerError::Refused(Error::caller(ErrorKind::Unknown { field: "context" }));
         let identity = self.state.identity.as_ref().ok_or_else(unknown)?;
@@ -440,7 +444,8 @@ impl<S: Source> LedgerReader<S> {
     /// Checks chunk `chunk_id` whole, if that was not done before, and returns its place.
     fn check_chunk(&self, chunk_id: u64) -> Result<usize> {
         let i = usize::try_from(chunk_id).map_err(|_| self.no_chunk(chunk_id))?;
-        // Remembered where nothing of the chunk is read again: else many marks of one large chunk would cost many checks of it.
+        // Remembered where nothing of the chunk is read again: else many marks of one large chunk would cost many
+        // checks of it.
         if !self.is_checked(i) {
             self.with_payload(i, |_| ())?;
         }

@@ -16,8 +16,8 @@ use crate::error::{Error, ErrorKind};
 pub struct Rebuilt {
     /// What the ledger and its new index are.
     pub commit: Commit,
-    /// Why the index that was there could not be used, if there was one and it could not. What is committed is then what
-    /// the ledger itself shows.
+    /// Why the index that was there could not be used, if there was one and it could not. What is committed is then
+    /// what the ledger itself shows.
     pub ignored: Option<Error>,
     /// What is torn at the ledger's end, if anything is. It was left alone.
     pub tail: Option<TornTail>,
@@ -25,17 +25,19 @@ pub struct Rebuilt {
 
 /// Makes the index of the ledger at `path` again, from the ledger alone where the index there is missing or of no use.
 ///
-/// Of the options count the anchor stride, the key, and the context where no chunk has one. No byte of the ledger is changed,
-/// but what an index that is right does not cover is written again as it is, and synced: what the new index covers is committed by it.
+/// Of the options count the anchor stride, the key, and the context where no chunk has one. No byte of the ledger is
+/// changed, but what an index that is right does not cover is written again as it is, and synced: what the new index
+/// covers is committed by it.
 ///
-/// Cost: with an index that is right as far as it goes, the headers of the chunks it covers and all beyond; else one pass
-/// over everything.
+/// Cost: with an index that is right as far as it goes, the headers of the chunks it covers and all beyond; else one
+/// pass over everything.
 ///
 /// # Errors
 /// [`LedgerError::Damaged`] for damage before the end that an index of this ledger says it had, or before whole chunks;
-/// [`LedgerError::Index`] with [`ErrorKind::LedgerCut`] for a ledger that is shorter than it was when this index was its own (who knows better removes the index);
-/// [`LedgerError::Locked`] while a writer has the ledger; [`LedgerError::Refused`] as for [`LedgerWriter::open`], with [`ErrorKind::MixedHmac`] for
-/// a signed ledger without its key; [`LedgerError::Io`].
+/// [`LedgerError::Index`] with [`ErrorKind::LedgerCut`] for a ledger that is shorter than it was when this index was
+/// its own (who knows better removes the index); [`LedgerError::Locked`] while a writer has the ledger;
+/// [`LedgerError::Refused`] as for [`LedgerWriter::open`], with [`ErrorKind::MixedHmac`] for a signed ledger without
+/// its key; [`LedgerError::Io`].
 pub fn rebuild_index(path: impl AsRef<Path>, options: LedgerOptions) -> Result<Rebuilt> {
     rebuild_index_in(at(path.as_ref())?, options)
 }

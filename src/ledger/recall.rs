@@ -23,10 +23,10 @@ pub struct Recalled {
 
 /// The tokens of a range of positions of the ledger at `path`.
 ///
-/// Where an index covers the whole file, it is used to look ([`Index::find`]). Then the index is read and checked, which is the
-/// only cost that grows with the ledger; the chunks that hold the tokens, and the anchor's before the first, are checked whole. That the index as a whole is the
-/// ledger's is not. Wherever anything does not agree, a [`LedgerReader`] settles it, which reads every
-/// chunk's header.
+/// Where an index covers the whole file, it is used to look ([`Index::find`]). Then the index is read and checked,
+/// which is the only cost that grows with the ledger; the chunks that hold the tokens, and the anchor's before the
+/// first, are checked whole. That the index as a whole is the ledger's is not. Wherever anything does not agree, a
+/// [`LedgerReader`] settles it, which reads every chunk's header.
 ///
 /// # Errors
 /// As [`LedgerReader::map`] and [`LedgerReader::recall_range`].

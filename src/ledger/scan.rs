@@ -424,7 +424,8 @@ pub(super) fn verify_frame(frame: &Frame<'_>, key: Option<&Key>) -> Result<(), E
 /// Enough for the header of a chunk with few marks and a short context.
 const HEADER_GUESS: u64 = 512;
 
-/// What `read` makes of the header at `offset`; more bytes are fetched as long as it finds the header cut short, up to `end`.
+/// What `read` makes of the header at `offset`; more bytes are fetched as long as it finds the header cut short, up to
+/// `end`.
 fn with_header<'a, S: Source + ?Sized, T>(
     source: &'a S,
     buffer: &'a mut Vec<u8>,
@@ -526,7 +527,8 @@ const fn is_structure(kind: ErrorKind) -> bool {
     )
 }
 
-/// Whether a whole frame that may not stand there can be old content of the disk: of the index, or of the ledger elsewhere.
+/// Whether a whole frame that may not stand there can be old content of the disk: of the index, or of the ledger
+/// elsewhere.
 fn is_old_content(state: &State, frame: &Frame<'_>) -> bool {
     let next = (state.index.chunk_count(), state.index.total_tokens());
     frame.kind() != Kind::LEDGER_CHUNK
@@ -560,8 +562,8 @@ fn is_of_later_version<S: Source + ?Sized>(
 
 /// Whether a whole chunk of this ledger that is not among those of `state` follows anywhere after `offset`.
 ///
-/// Linear: what starts with the magic and claims to be such a chunk is checked, but for no more bytes altogether than four times
-/// the rest of the ledger. A rest that costs more was made to, and counts as damage.
+/// Linear: what starts with the magic and claims to be such a chunk is checked, but for no more bytes altogether than
+/// four times the rest of the ledger. A rest that costs more was made to, and counts as damage.
 fn whole_chunk_follows<S: Source + ?Sized>(
     source: &S,
     state: &State,

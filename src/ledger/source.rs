@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 /// Bytes that can be read at any place: a file, a map of one, bytes in memory.
 ///
-/// Readers ask for each place anew and believe nothing they read before; still, a ledger must not be changed other than by
-/// appending while it is read. In a map, a file that somebody cuts short can end the process (SIGBUS).
+/// Readers ask for each place anew and believe nothing they read before; still, a ledger must not be changed other than
+/// by appending while it is read. In a map, a file that somebody cuts short can end the process (SIGBUS).
 pub trait Source {
     /// How many bytes there are now. A ledger that is appended to grows.
     ///
@@ -134,8 +134,8 @@ impl Map {
     /// # Errors
     /// Those of the operating system.
     pub fn new(file: &File) -> io::Result<Self> {
-        // SAFETY: the map is only read, and as plain bytes, of which every value is valid. That another process changes or
-        // cuts the file meanwhile cannot be excluded; the documentation says what comes of it.
+        // SAFETY: the map is only read, and as plain bytes, of which every value is valid. That another process changes
+        // or cuts the file meanwhile cannot be excluded; the documentation says what comes of it.
         #[allow(unsafe_code)]
         unsafe { memmap2::Mmap::map(file) }.map(Self)
     }

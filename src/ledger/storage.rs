@@ -1,8 +1,8 @@
 //! What a ledger needs of a file system, and files in a folder as one.
 //!
 //! A ledger is two files: the ledger itself, only ever appended to (or cut back to its last good chunk), and its index,
-//! which is written whole under a third name and then takes the index's name. [`Storage`] is exactly that much of a file
-//! system, so that tests can put a simulated disk under the same writer that runs on real files ([`LedgerPath`]).
+//! which is written whole under a third name and then takes the index's name. [`Storage`] is exactly that much of a
+//! file system, so that tests can put a simulated disk under the same writer that runs on real files ([`LedgerPath`]).
 //!
 //! # What is assumed of the disk
 //!
@@ -12,7 +12,8 @@
 //!   combination and whatever the order of the calls; one may be cut at any byte. The file may have any length from the
 //!   synced one to the longest it had since; what it was never given reads as zeros or as old garbage. Creations,
 //!   removals and renames may be there or not.
-//! - **A write harms no other byte.** Synced bytes next to those being written keep their value, also in the same sector.
+//! - **A write harms no other byte.** Synced bytes next to those being written keep their value, also in the same
+//!   sector.
 //! - **A rename is atomic**: the index's name means the old file or the new one, whole. The new one's *content* is only
 //!   what was synced, so it is synced before [`Storage::publish_index`].
 //! - **A failed sync is final.** The system may have dropped the unsynced bytes and called their pages clean, so that a
@@ -79,7 +80,8 @@ pub trait Storage {
     /// Those of the operating system, also if what has the name is no file.
     fn open(&self, part: Part, access: Access) -> io::Result<Option<Self::File>>;
 
-    /// Whether the ledger's name still means `file`: between opening and locking it, another writer may have removed it.
+    /// Whether the ledger's name still means `file`: between opening and locking it, another writer may have removed
+    /// it.
     ///
     /// # Errors
     /// Those of the operating system.
@@ -88,10 +90,12 @@ pub trait Storage {
         Ok(true)
     }
 
-    /// Creates a part, empty, for reading and writing. Its name is durable only after [`sync_folder`](Self::sync_folder).
+    /// Creates a part, empty, for reading and writing. Its name is durable only after
+    /// [`sync_folder`](Self::sync_folder).
     ///
     /// # Errors
-    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if anything has the name, otherwise those of the operating system.
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if anything has the name, otherwise those of the operating
+    /// system.
     fn create(&self, part: Part) -> io::Result<Self::File>;
 
     /// Takes a part's name away; whoever has it open keeps the file. Nothing happens if it is not there.
@@ -116,8 +120,8 @@ pub trait Storage {
 
 /// An open file of a ledger. Dropping it closes it and releases its lock.
 pub trait StorageFile: Source {
-    /// Writes the first of `bytes` at `offset` and says how many: all, or fewer if the disk is full or the system pleases.
-    /// A gap before `offset` reads as zeros.
+    /// Writes the first of `bytes` at `offset` and says how many: all, or fewer if the disk is full or the system
+    /// pleases. A gap before `offset` reads as zeros.
     ///
     /// # Errors
     /// Those of the operating system; none of `bytes` counts as written then, but any may be there.
@@ -146,8 +150,8 @@ pub trait StorageFile: Source {
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors
-    /// As [`write_at`](Self::write_at), and [`WriteZero`](io::ErrorKind::WriteZero) if it writes nothing. Any of the bytes
-    /// may be there then.
+    /// As [`write_at`](Self::write_at), and [`WriteZero`](io::ErrorKind::WriteZero) if it writes nothing. Any of the
+    /// bytes may be there then.
     fn write_all_at(&mut self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.write_at(bytes, offset) {
@@ -176,15 +180,16 @@ fn too_many() -> io::Error {
 /// A ledger among the files of a folder: the path given, and its index beside it as `PATH.idx`.
 ///
 /// - The ledger and its index have to be regular files; a folder, device, pipe or socket is refused.
-/// - An existing ledger or index may be reached through a symbolic link. The index belongs to the name given, not to the
-///   file the link points to, and a link under the index's own name is replaced, its target left alone. Nothing is ever
-///   created through a link.
-/// - A new index is readable by no more people than the ledger (its permissions, less the umask), as it names what is in
-///   there. The ledger itself gets the permissions any new file gets.
-/// - The lock is the system's own on the ledger file (`flock`, `LockFileEx`), so nothing is left behind by a process that
-///   is killed. On Unix it keeps out other writers that ask for it, and no reader. On Windows nobody else can even read
-///   the ledger as long as it is held.
-/// - Where folders cannot be synced (Windows, some network file systems), names are as durable as the system makes them.
+/// - An existing ledger or index may be reached through a symbolic link. The index belongs to the name given, not to
+///   the file the link points to, and a link under the index's own name is replaced, its target left alone. Nothing is
+///   ever created through a link.
+/// - A new index is readable by no more people than the ledger (its permissions, less the umask), as it names what is
+///   in there. The ledger itself gets the permissions any new file gets.
+/// - The lock is the system's own on the ledger file (`flock`, `LockFileEx`), so nothing is left behind by a process
+///   that is killed. On Unix it keeps out other writers that ask for it, and no reader. On Windows nobody else can even
+///   read the ledger as long as it is held.
+/// - Where folders cannot be synced (Windows, some network file systems), names are as durable as the system makes
+///   them.
 ///
 /// Paths are looked up at each call: rename a ledger while it is written, and its index lands under the old name.
 #[derive(Clone, Debug)]

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use super::*;
 use crate::frame::{ContextHash, Frame};
 
-// Two chunks and their index, written by a few lines of Python from the tables of spec/ledger.md with struct, hashlib and
-// binascii.crc_hqx: tokens 5, 6, 7, 300 in 9 bits; then 1, 65535 raw, with the passkey 3 and the span "ab" = 0 + 4; an anchor
-// for every chunk.
+// Two chunks and their index, written by a few lines of Python from the tables of spec/ledger.md with struct, hashlib
+// and binascii.crc_hqx: tokens 5, 6, 7, 300 in 9 bits; then 1, 65535 raw, with the passkey 3 and the span "ab" = 0 + 4;
+// an anchor for every chunk.
 const CHUNK_0: &str = "\
     4249540155f685fba6d1833e0100180102000000000001000000050000000000000000000000050200040000000010001800\
     00000000000000000000000000000000000004010900008000307b2264696d223a302c226d6f64656c5f6964223a22222c22\

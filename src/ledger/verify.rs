@@ -32,8 +32,8 @@ pub(super) fn chunks<S: Source + Sync>(
         let mut buffer = Vec::new();
         loop {
             let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            // Batches are handed out in order, so what comes after a failure is of no interest; what comes before it is, and
-            // may be at this point.
+            // Batches are handed out in order, so what comes after a failure is of no interest; what comes before it
+            // is, and may be at this point.
             let first =
                 failed.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(first, _)| *first);
             if first.is_some_and(|first| first < batch.start) {

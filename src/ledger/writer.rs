@@ -57,8 +57,8 @@ impl EncodingRule {
     }
 }
 
-/// What a ledger is written with. The defaults: 8,192 tokens in a chunk, an anchor at every 8th, the smallest encoding, the
-/// context of the ledger that is there or else one of empty ids, no key.
+/// What a ledger is written with. The defaults: 8,192 tokens in a chunk, an anchor at every 8th, the smallest encoding,
+/// the context of the ledger that is there or else one of empty ids, no key.
 #[derive(Clone, Debug)]
 pub struct LedgerOptions {
     chunk_tokens: u32,
@@ -157,21 +157,22 @@ pub struct Commit {
 ///
 /// # Durability
 ///
-/// **A [`commit`](Self::commit) that returned survives a crash at any later instant**: of the process, of the system, of the power.
-/// Tokens that were not committed may be there after a crash or not, from the first of them up to some chunk's end; what is
-/// there is what was written. The order of a commit:
+/// **A [`commit`](Self::commit) that returned survives a crash at any later instant**: of the process, of the system,
+/// of the power. Tokens that were not committed may be there after a crash or not, from the first of them up to some
+/// chunk's end; what is there is what was written. The order of a commit:
 ///
 /// 1. chunks are appended to the ledger, and nothing that is there is touched;
 /// 2. the ledger is synced;
 /// 3. the new index is written to a file of its own and synced; its `ledger_len` says how far the ledger is committed;
 /// 4. it takes the old index's name in one step, and the folder is synced.
 ///
-/// After the first error of a write or sync nobody knows what is on the disk (an `fsync` that failed once may succeed the
-/// next time without having written anything): the writer is *poisoned* and refuses everything. What was
-/// committed before is still there. [`storage`](super::storage) says what is assumed of the disk.
+/// After the first error of a write or sync nobody knows what is on the disk (an `fsync` that failed once may succeed
+/// the next time without having written anything): the writer is *poisoned* and refuses everything. What was committed
+/// before is still there. [`storage`](super::storage) says what is assumed of the disk.
 ///
-/// A new ledger gets its index, of no chunks, before its first chunk, so that whatever a crash leaves of the first commit is known
-/// to be uncommitted. One writer at a time: the second gets [`LedgerError::Locked`]. Readers need no lock.
+/// A new ledger gets its index, of no chunks, before its first chunk, so that whatever a crash leaves of the first
+/// commit is known to be uncommitted. One writer at a time: the second gets [`LedgerError::Locked`]. Readers need no
+/// lock.
 #[derive(Debug)]
 pub struct LedgerWriter<S: Storage = LedgerPath> {
     storage: S,
@@ -229,9 +230,9 @@ impl<S: Storage> LedgerWriter<S> {
     /// Makes a new ledger. Its index, of no chunks, is durable when this returns.
     ///
     /// # Errors
-    /// [`LedgerError::Io`] with [`AlreadyExists`](io::ErrorKind::AlreadyExists) if there is one, and if the system refuses
-    /// anything else; [`LedgerError::Index`] with [`ErrorKind::LedgerCut`] if the index of a ledger that is gone is there;
-    /// [`LedgerError::Refused`] for options that make no sense.
+    /// [`LedgerError::Io`] with [`AlreadyExists`](io::ErrorKind::AlreadyExists) if there is one, and if the system
+    /// refuses anything else; [`LedgerError::Index`] with [`ErrorKind::LedgerCut`] if the index of a ledger that is
+    /// gone is there; [`LedgerError::Refused`] for options that make no sense.
     pub fn create_in(storage: S, options: LedgerOptions) -> Result<Self> {
         options.check().map_err(LedgerError::Refused)?;
         let context = match &options.context {
@@ -276,14 +277,15 @@ impl<S: Storage> LedgerWriter<S> {
     /// chunks that were never committed stay, and belong to the next commit. A file without an index that does not
     /// start with a whole chunk is left alone: it need not be a ledger.
     ///
-    /// Cost: as for [`LedgerReader::new`](super::LedgerReader::new), one sync, and what is beyond the index (without one,
-    /// everything) is written again.
+    /// Cost: as for [`LedgerReader::new`](super::LedgerReader::new), one sync, and what is beyond the index (without
+    /// one, everything) is written again.
     ///
     /// # Errors
-    /// [`LedgerError::Io`] if there is none, and if the system refuses anything; [`LedgerError::Locked`] if another writer has it;
-    /// [`LedgerError::Damaged`] and [`LedgerError::Index`] as for [`LedgerReader::new`](super::LedgerReader::new);
-    /// [`LedgerError::Refused`] for options that make no sense, another context ([`ErrorKind::ContextDiffers`]) or a key where the
-    /// ledger is not signed, or none where it is ([`ErrorKind::MixedHmac`]).
+    /// [`LedgerError::Io`] if there is none, and if the system refuses anything; [`LedgerError::Locked`] if another
+    /// writer has it; [`LedgerError::Damaged`] and [`LedgerError::Index`] as for
+    /// [`LedgerReader::new`](super::LedgerReader::new); [`LedgerError::Refused`] for options that make no sense,
+    /// another context ([`ErrorKind::ContextDiffers`]) or a key where the ledger is not signed, or none where it is
+    /// ([`ErrorKind::MixedHmac`]).
     pub fn open_in(storage: S, options: LedgerOptions) -> Result<Self> {
         options.check().map_err(LedgerError::Refused)?;
         let io = |error| LedgerError::Io { part: Part::Ledger, error };
@@ -299,8 +301,8 @@ impl<S: Storage> LedgerWriter<S> {
         }
         let covered = index.as_ref().map(Index::ledger_len);
         let mut writer = Self::from_state(storage, file, options, state, covered)?;
-        // Also where nothing is torn: a cut whose sync failed is seen, and what it cut may still be on the disk, to come
-        // back behind new chunks of the same size.
+        // Also where nothing is torn: a cut whose sync failed is seen, and what it cut may still be on the disk, to
+        // come back behind new chunks of the same size.
         writer.file.set_len(writer.out_at).map_err(io)?;
         writer.sync()?;
         writer.recovered = tail;
@@ -411,9 +413,9 @@ impl<S: Storage> LedgerWriter<S> {
     /// Appends tokens.
     ///
     /// # Errors
-    /// [`LedgerError::Io`] and [`LedgerError::Poisoned`]; [`LedgerError::Refused`] for a passkey marked beforehand whose token
-    /// turns out to be another (the mark is dropped), a token that the encoding asked for cannot hold, or more than 2^64 - 1 positions. After any error the tokens handed in by this
-    /// call are in the ledger in part.
+    /// [`LedgerError::Io`] and [`LedgerError::Poisoned`]; [`LedgerError::Refused`] for a passkey marked beforehand
+    /// whose token turns out to be another (the mark is dropped), a token that the encoding asked for cannot hold, or
+    /// more than 2^64 - 1 positions. After any error the tokens handed in by this call are in the ledger in part.
     pub fn extend_from_slice(&mut self, mut tokens: &[u32]) -> Result<()> {
         self.check_not_poisoned()?;
         let chunk = usize::try_from(self.options.chunk_tokens).unwrap_or(usize::MAX);
@@ -454,12 +456,13 @@ impl<S: Storage> LedgerWriter<S> {
         Ok(())
     }
 
-    /// Marks a position as a passkey, whose token has to be `token`. The position may be one that is still to come; for one that is
-    /// in the ledger already its chunk is read and checked, each time.
+    /// Marks a position as a passkey, whose token has to be `token`. The position may be one that is still to come; for
+    /// one that is in the ledger already its chunk is read and checked, each time.
     ///
     /// # Errors
     /// [`LedgerError::Refused`] with [`ErrorKind::Duplicate`] for a position marked before, and
-    /// [`ErrorKind::PasskeyToken`] if another token is there; [`LedgerError::Damaged`], [`LedgerError::Io`] and [`LedgerError::Poisoned`].
+    /// [`ErrorKind::PasskeyToken`] if another token is there; [`LedgerError::Damaged`], [`LedgerError::Io`] and
+    /// [`LedgerError::Poisoned`].
     pub fn mark_passkey(&mut self, position: u64, token: u32) -> Result<()> {
         self.check_not_poisoned()?;
         let refuse = |kind| Err(LedgerError::Refused(Error::caller(kind)));
@@ -478,9 +481,9 @@ impl<S: Storage> LedgerWriter<S> {
     /// Gives `len` tokens from position `start` on a name. They may be still to come.
     ///
     /// # Errors
-    /// [`LedgerError::Refused`] with [`ErrorKind::Duplicate`] for a name given before, [`ErrorKind::Argument`] for an empty
-    /// name or no tokens, [`ErrorKind::TooLarge`] for a name that no chunk can carry, [`ErrorKind::Size`] beyond 64 bits;
-    /// [`LedgerError::Poisoned`].
+    /// [`LedgerError::Refused`] with [`ErrorKind::Duplicate`] for a name given before, [`ErrorKind::Argument`] for an
+    /// empty name or no tokens, [`ErrorKind::TooLarge`] for a name that no chunk can carry, [`ErrorKind::Size`] beyond
+    /// 64 bits; [`LedgerError::Poisoned`].
     pub fn mark_span(&mut self, name: &str, start: u64, len: u64) -> Result<()> {
         self.check_not_poisoned()?;
         let refuse = |kind| Err(LedgerError::Refused(Error::caller(kind)));
@@ -501,14 +504,15 @@ impl<S: Storage> LedgerWriter<S> {
         Ok(())
     }
 
-    /// Makes all tokens and marks so far durable: see [durability](Self#durability). Tokens that fill no whole chunk make a shorter
-    /// one, or several if it cannot carry all marks that are due.
+    /// Makes all tokens and marks so far durable: see [durability](Self#durability). Tokens that fill no whole chunk
+    /// make a shorter one, or several if it cannot carry all marks that are due.
     ///
     /// # Errors
-    /// [`LedgerError::Refused`] if a mark is past the last token, or if marks were made and no token came that could carry
-    /// them: the ledger is then as it was; with [`ErrorKind::TooLarge`] if there were too few tokens for chunks that carry all marks (append tokens and commit
-    /// again), or if no index has room for the ledger's. [`LedgerError::Io`] and [`LedgerError::Poisoned`]: then nobody knows, and what was committed before
-    /// is still there.
+    /// [`LedgerError::Refused`] if a mark is past the last token, or if marks were made and no token came that could
+    /// carry them: the ledger is then as it was; with [`ErrorKind::TooLarge`] if there were too few tokens for chunks
+    /// that carry all marks (append tokens and commit again), or if no index has room for the ledger's.
+    /// [`LedgerError::Io`] and [`LedgerError::Poisoned`]: then nobody knows, and what was committed before is still
+    /// there.
     pub fn commit(&mut self) -> Result<Commit> {
         self.check_not_poisoned()?;
         self.check_due()?;
@@ -529,9 +533,9 @@ impl<S: Storage> LedgerWriter<S> {
         self.publish()
     }
 
-    /// Undoes a ledger that was [made](Self::create_in) by this writer and never committed: its files are removed. Of any other
-    /// what was appended since it was opened or last committed is cut off again; but not after a commit that failed only when its
-    /// index took the old one's name, since that index may be there.
+    /// Undoes a ledger that was [made](Self::create_in) by this writer and never committed: its files are removed. Of
+    /// any other what was appended since it was opened or last committed is cut off again; but not after a commit that
+    /// failed only when its index took the old one's name, since that index may be there.
     ///
     /// Whoever has the ledger as a map must not read what is cut off: see [`LedgerReader::map`](super::LedgerReader).
     ///
@@ -638,8 +642,8 @@ impl<S: Storage> LedgerWriter<S> {
         written
     }
 
-    /// Makes chunks of the tokens that are left: one, unless there are more marks than it can carry; then its last tokens get
-    /// chunks of their own.
+    /// Makes chunks of the tokens that are left: one, unless there are more marks than it can carry; then its last
+    /// tokens get chunks of their own.
     fn flush_with_marks(&mut self) -> Result<()> {
         let spans = self.due_ends.iter().map(|(_, name)| name.len().saturating_add(18));
         let marks = spans.fold(self.due_passkeys.len().saturating_mul(8), usize::saturating_add);
@@ -843,8 +847,8 @@ pub(super) fn open_locked<S: Storage>(storage: &S) -> Result<S::File> {
 
 /// Writes what is between two places of a file again.
 ///
-/// After a sync that failed, the system may show bytes that it will never write: they are not on the disk, and their pages
-/// count as clean. Chunks beyond the committed length may be such, and would be missing under a later commit that
+/// After a sync that failed, the system may show bytes that it will never write: they are not on the disk, and their
+/// pages count as clean. Chunks beyond the committed length may be such, and would be missing under a later commit that
 /// covers them.
 fn rewrite<F: StorageFile>(file: &mut F, mut from: u64, to: u64) -> io::Result<()> {
     let mut buffer = Vec::new();

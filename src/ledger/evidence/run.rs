@@ -74,12 +74,12 @@ impl From<Error> for EvidenceError {
 ///   ids, no HMAC, the smallest encoding, one commit;
 /// - `compressed_context_report.json` and `.md`, what was found.
 ///
-/// After the commit a new reader (a map, with `mmap`) verifies the whole ledger, compares every token with the stream, and recalls
-/// passkeys and spans. What is found wrong by that is in the report, and no error; whether all is well,
+/// After the commit a new reader (a map, with `mmap`) verifies the whole ledger, compares every token with the stream,
+/// and recalls passkeys and spans. What is found wrong by that is in the report, and no error; whether all is well,
 /// [`exact_recall_claim_allowed`](EvidenceReport::exact_recall_claim_allowed) tells.
 ///
-/// Ingest, the syncs of the commit and recall are timed apart, and making the tokens is not timed at all. Of single positions 1,001
-/// groups of 64 are timed, picked at random; the median group counts.
+/// Ingest, the syncs of the commit and recall are timed apart, and making the tokens is not timed at all. Of single
+/// positions 1,001 groups of 64 are timed, picked at random; the median group counts.
 ///
 /// # Errors
 /// If the folder has something in it, an argument makes no sense, or the ledger or a report cannot be written. What was
@@ -302,7 +302,8 @@ fn median_recall<S: Source>(reader: &LedgerReader<S>) -> Result<Duration, Ledger
     Ok(Duration::from_secs_f64(median.as_secs_f64() / GROUP as f64))
 }
 
-/// The type of the file system that a folder is on: that of the longest mount point above it, and the last mounted there.
+/// The type of the file system that a folder is on: that of the longest mount point above it, and the last mounted
+/// there.
 fn file_system(folder: &Path) -> Option<String> {
     let folder = fs::canonicalize(folder).ok()?;
     let mounts = fs::read_to_string("/proc/mounts").ok()?;

@@ -1,7 +1,7 @@
 //! Between TinyMind's ledgers and ours.
 #![deny(clippy::arithmetic_side_effects)]
 
-use super::{ImportNote, Passkey, TinyMindLedger, TinyMindWriter, count};
+use super::{ImportNote, TinyMindLedger, TinyMindPasskey, TinyMindWriter, count};
 use crate::error::{Error, ErrorKind};
 use crate::io::FileError;
 use crate::ledger::{
@@ -69,11 +69,13 @@ pub struct Imported {
     pub sync_time: Duration,
 }
 
-/// Makes a new ledger at `path` from the TinyMind ledger in the folder `dir`: its tokens, passkeys with the tokens that are there,
-/// and spans, in one commit. Every digest there is checked on the way. Chunks get as many tokens as they have there, whatever the options say.
+/// Makes a new ledger at `path` from the TinyMind ledger in the folder `dir`: its tokens, passkeys with the tokens that
+/// are there, and spans, in one commit. Every digest there is checked on the way. Chunks get as many tokens as they
+/// have there, whatever the options say.
 ///
 /// # Errors
-/// As [`TinyMindLedger::open`], [`chunks`](TinyMindLedger::chunks) and [`LedgerWriter`]; nothing is then left at `path`.
+/// As [`TinyMindLedger::open`], [`chunks`](TinyMindLedger::chunks) and [`LedgerWriter`]; nothing is then left at
+/// `path`.
 pub fn import(
     dir: impl AsRef<Path>,
     path: impl AsRef<Path>,
@@ -131,8 +133,8 @@ pub struct Exported {
     pub spans: u64,
 }
 
-/// Writes a ledger as a TinyMind ledger into the folder `dir`, which must not be there or be empty. Every chunk is checked. A file
-/// gets as many tokens as the ledger's longest chunk.
+/// Writes a ledger as a TinyMind ledger into the folder `dir`, which must not be there or be empty. Every chunk is
+/// checked. A file gets as many tokens as the ledger's longest chunk.
 ///
 /// The files are written into a folder beside it, which takes the name when all are on the disk.
 ///
@@ -182,8 +184,11 @@ pub fn export<S: Source>(reader: &LedgerReader<S>, dir: impl AsRef<Path>) -> Res
         to.push(&tokens)?;
         position = position.saturating_add(len);
     }
-    let passkeys: Vec<Passkey> =
-        reader.passkeys()?.iter().map(|passkey| Passkey::new(passkey.position, passkey.token)).collect();
+    let passkeys: Vec<TinyMindPasskey> = reader
+        .passkeys()?
+        .iter()
+        .map(|passkey| TinyMindPasskey::new(passkey.position, passkey.token))
+        .collect();
     let spans = reader.spans()?;
     let named: Vec<(&str, u64, u64)> = spans.iter().map(|span| (span.name, span.start, span.len)).collect();
     to.finish(&passkeys, &named)?;

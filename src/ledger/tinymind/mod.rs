@@ -19,7 +19,7 @@ mod json;
 mod write;
 
 pub use convert::{ConvertError, Exported, Imported, export, import};
-pub use write::{Passkey, TinyMindWriter, compact_json_sha256};
+pub use write::{TinyMindPasskey, TinyMindWriter, compact_json_sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Cause, Escaped, FileError};

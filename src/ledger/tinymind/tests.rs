@@ -156,8 +156,11 @@ fn the_small_ledger_is_read() {
 #[test]
 fn the_small_ledger_is_written_to_the_byte() {
     let tokens = tokens_of(&expected()["small"]["tokens"]).unwrap();
-    let passkeys =
-        [Passkey::new(0, 0), Passkey::new(20, 740), Passkey { position: 69, token: 553, expected: 999 }];
+    let passkeys = [
+        TinyMindPasskey::new(0, 0),
+        TinyMindPasskey::new(20, 740),
+        TinyMindPasskey { position: 69, token: 553, expected: 999 },
+    ];
     let spans = [("tail_short", 60, 50), ("cross", 10, 30), ("empty", 5, 0)];
     for piece in [1, 5, 16, 17, 33, 70] {
         let folder = tempfile::tempdir().unwrap();
@@ -182,7 +185,7 @@ fn a_longer_ledger_is_written_and_read() {
     for piece in all.chunks(1000) {
         writer.push(piece).unwrap();
     }
-    let passkeys = stream.passkeys().map(|(position, token)| Passkey::new(position, token));
+    let passkeys = stream.passkeys().map(|(position, token)| TinyMindPasskey::new(position, token));
     writer.finish(&passkeys, &stream.spans()).unwrap();
 
     let files = files(folder.path());
@@ -557,7 +560,7 @@ fn texts_are_escaped_and_sorted_as_python_does() {
     let dir = folder.path().join("ledger");
     let mut writer = TinyMindWriter::create_with_prefix(&dir, "über \"q\"", 100).unwrap();
     writer.push(&[7; 101]).unwrap();
-    let passkeys = [9, 10, 100].map(|position| Passkey::new(position, 7));
+    let passkeys = [9, 10, 100].map(|position| TinyMindPasskey::new(position, 7));
     writer
         .finish(&passkeys, &[("q\"\\\n\t\u{1}\u{7f}/", 0, 1), ("z\u{2028}", 3, 0), ("für \u{1f600}", 1, 2)])
         .unwrap();
@@ -614,12 +617,12 @@ fn what_the_writer_refuses() {
         writer
     };
     let field = "the position of a passkey";
-    let refused = writer("a").finish(&[Passkey::new(3, 7)], &[]).unwrap_err();
+    let refused = writer("a").finish(&[TinyMindPasskey::new(3, 7)], &[]).unwrap_err();
     assert_eq!(kind(refused), ErrorKind::TooLarge { field, max: 2, found: 3 });
     // Without a manifest there is no ledger.
     assert!(TinyMindLedger::open(folder.path().join("a")).unwrap_err().is_io());
     for (name, positions) in [("b", [1, 1]), ("c", [1, 0])] {
-        let passkeys = positions.map(|position| Passkey::new(position, 6));
+        let passkeys = positions.map(|position| TinyMindPasskey::new(position, 6));
         let refused = writer(name).finish(&passkeys, &[]).unwrap_err();
         assert_eq!(kind(refused), argument("passkeys have to increase in position"));
     }

@@ -114,7 +114,7 @@ fn hex_string(digest: &[u8; 32]) -> String {
 
 /// A passkey for TinyMind's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Passkey {
+pub struct TinyMindPasskey {
     /// Its position.
     pub position: u64,
     /// The token there.
@@ -123,7 +123,7 @@ pub struct Passkey {
     pub expected: u32,
 }
 
-impl Passkey {
+impl TinyMindPasskey {
     /// A passkey that is as expected.
     #[must_use]
     pub const fn new(position: u64, token: u32) -> Self {
@@ -284,7 +284,11 @@ impl TinyMindWriter {
     ///
     /// # Errors
     /// If passkeys do not increase or lie past the end, if a name comes twice, or the operating system's.
-    pub fn finish(mut self, passkeys: &[Passkey], spans: &[(&str, u64, u64)]) -> Result<(), FileError> {
+    pub fn finish(
+        mut self,
+        passkeys: &[TinyMindPasskey],
+        spans: &[(&str, u64, u64)],
+    ) -> Result<(), FileError> {
         self.whole()?;
         if !self.pending.is_empty() {
             self.write_pending()?;
@@ -343,11 +347,11 @@ impl TinyMindWriter {
     }
 
     /// By key, which sorts as text: 10 before 9.
-    fn passkeys(&self, passkeys: &[Passkey]) -> Result<BTreeMap<String, Passkey>> {
+    fn passkeys(&self, passkeys: &[TinyMindPasskey]) -> Result<BTreeMap<String, TinyMindPasskey>> {
         let mut sorted = BTreeMap::new();
         let mut least = 0;
         for &passkey in passkeys {
-            let Passkey { position, .. } = passkey;
+            let TinyMindPasskey { position, .. } = passkey;
             if position >= self.total_tokens {
                 let field = "the position of a passkey";
                 let max = self.total_tokens.saturating_sub(1);
@@ -391,8 +395,8 @@ impl TinyMindWriter {
     }
 
     /// The members of a passkey's entry.
-    fn passkey(&self, out: &mut dyn Write, indent: usize, passkey: &Passkey) -> io::Result<()> {
-        let &Passkey { position, token, expected } = passkey;
+    fn passkey(&self, out: &mut dyn Write, indent: usize, passkey: &TinyMindPasskey) -> io::Result<()> {
+        let &TinyMindPasskey { position, token, expected } = passkey;
         let chunk_tokens = u64::from(self.chunk_tokens);
         // chunk_tokens is not 0.
         let id = position.checked_div(chunk_tokens).unwrap_or(0);
