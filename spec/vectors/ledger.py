@@ -327,18 +327,24 @@ class Chunk:
     """An accepted chunk."""
 
 
+def only_tlv(f, kind, type_):
+    """Steps 1 to 3 of both views."""
+    if f.cfg["kind"] != kind:
+        raise Bad("Kind", f.cfg_off["kind"])
+    tlv = f.find(type_)
+    if not tlv:
+        raise Bad("TlvMissing", f.would_stand(type_))
+    for other in f.tlvs:
+        if 0x03 <= other.type <= 0x7F and other.type != type_:
+            raise Bad("ForeignTlv", other.off)
+    return tlv
+
+
 def read_chunk(data, exact=True):
     f = read_frame(data, exact)
     c, off = f.cfg, f.cfg_off
     # 1, 2, 3
-    if c["kind"] != 1:
-        raise Bad("Kind", off["kind"])
-    tlv = f.find(CHUNK)
-    if not tlv:
-        raise Bad("TlvMissing", f.would_stand(CHUNK))
-    for other in f.tlvs:
-        if 0x03 <= other.type <= 0x7F and other.type != CHUNK:
-            raise Bad("ForeignTlv", other.off)
+    tlv = only_tlv(f, 1, CHUNK)
     # 4
     if c["rows"] != 1:
         raise Bad("Shape", off["rows"])
@@ -482,14 +488,7 @@ def read_index(data, key=None):
         verify(f, key)
     c, off = f.cfg, f.cfg_off
     # 1 to 6
-    if c["kind"] != 2:
-        raise Bad("Kind", off["kind"])
-    tlv = f.find(INDEX)
-    if not tlv:
-        raise Bad("TlvMissing", f.would_stand(INDEX))
-    for other in f.tlvs:
-        if 0x03 <= other.type <= 0x7F and other.type != INDEX:
-            raise Bad("ForeignTlv", other.off)
+    tlv = only_tlv(f, 2, INDEX)
     if c["element"] != 0:
         raise Bad("Code", off["element"])
     if c["rows"] != 0:

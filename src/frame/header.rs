@@ -10,6 +10,8 @@ use super::digest::HashRaw;
 #[cfg(any(feature = "std", feature = "hmac"))]
 use super::tlv::TlvType;
 use super::tlv::{Tlv, Tlvs};
+#[cfg(feature = "std")]
+use super::view::read_magic_and_ctx;
 use super::view::{CONFIG_VALUE_AT, Fields, Places, TLVS_AT, hash_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::Reader;
@@ -55,11 +57,7 @@ impl<'a> FrameHeader<'a> {
     #[cfg(feature = "std")]
     pub(crate) fn measure_unknown(bytes: &[u8]) -> Result<u64> {
         let mut reader = Reader::new(bytes, 0);
-        let found = *reader.take_array("magic")?;
-        if found != MAGIC {
-            return Err(Error::new(ErrorKind::Magic { found }, 0));
-        }
-        reader.take_array::<8>("ctx")?;
+        read_magic_and_ctx(&mut reader)?;
         let mut payload_len = None;
         // Types increase, so there are no more than this.
         for _ in 0..=u8::MAX {

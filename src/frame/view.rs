@@ -414,6 +414,15 @@ pub(crate) fn payload_truncated(payload_len: u64, left: usize) -> ErrorKind {
 /// Where CONFIG_V1's value starts.
 pub(super) const CONFIG_VALUE_AT: u64 = TLVS_AT as u64 + 3;
 
+/// What every frame begins with: steps 1 to 3.
+pub(super) fn read_magic_and_ctx(reader: &mut Reader<'_>) -> Result<()> {
+    let found = *reader.take_array("magic")?;
+    if found != MAGIC {
+        return Err(Error::new(ErrorKind::Magic { found }, 0));
+    }
+    reader.take_array::<8>("ctx").map(|_| ())
+}
+
 /// The envelope's TLVs, as the walk finds them.
 pub(super) struct Fields<'a> {
     pub(super) config: &'a ConfigRaw,
@@ -425,11 +434,7 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads a whole header: steps 1 to 4.
     pub(super) fn read_from(reader: &mut Reader<'a>) -> Result<Self> {
-        let found = *reader.take_array("magic")?;
-        if found != MAGIC {
-            return Err(Error::new(ErrorKind::Magic { found }, 0));
-        }
-        reader.take_array::<8>("ctx")?;
+        read_magic_and_ctx(reader)?;
         Self::read(reader)
     }
 

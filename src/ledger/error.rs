@@ -41,7 +41,7 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    pub(super) fn io(part: Part) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(part: Part) -> impl Fn(io::Error) -> Self + Copy {
         move |error| Self::Io { part, error }
     }
 

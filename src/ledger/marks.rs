@@ -44,7 +44,15 @@ pub struct Marks<'a> {
 }
 
 /// start, length and name_len of a span.
-const SPAN_HEAD: u64 = 18;
+const SPAN_HEAD: usize = 18;
+
+/// Bytes that a passkey takes.
+pub(super) const PASSKEY_LEN: usize = 8;
+
+/// Bytes that the span of a name takes.
+pub(super) const fn span_len(name: &str) -> usize {
+    SPAN_HEAD.saturating_add(name.len())
+}
 
 impl<'a> Marks<'a> {
     /// Reads the value of LEDGER_MARKS_V1 of a chunk that ends before position `end`; the value starts at `offset`.
@@ -184,9 +192,10 @@ impl core::iter::FusedIterator for Spans<'_> {}
 /// [`ErrorKind::TooLarge`] beyond the 65,535 bytes of a TLV, or 65,535 passkeys or spans.
 pub fn encoded_marks_len(passkeys: &[u64], spans: &[Span<'_>]) -> Result<usize> {
     const MAX: u64 = 65_535;
-    let bytes = spans.iter().map(|span| SPAN_HEAD.saturating_add(span.name.len() as u64));
+    let bytes = spans.iter().map(|span| span_len(span.name) as u64);
     let spans_len = bytes.fold(0, u64::saturating_add);
-    let len = (passkeys.len() as u64).saturating_mul(8).saturating_add(spans_len).saturating_add(4);
+    let passkeys_len = (passkeys.len() as u64).saturating_mul(PASSKEY_LEN as u64);
+    let len = passkeys_len.saturating_add(spans_len).saturating_add(size_of::<MarksRaw>() as u64);
     let refuse = |field, found| Err(Error::caller(ErrorKind::TooLarge { field, max: MAX, found }));
     if spans.len() as u64 > MAX {
         return refuse("the number of spans of a chunk", spans.len() as u64);

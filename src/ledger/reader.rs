@@ -17,7 +17,7 @@ use super::error::{LedgerError, Result};
 use super::index::{Index, Passkey};
 use super::marks::Span;
 use super::merkle::{Digest, Proof};
-use super::scan::{self, Entry, IndexState, Opened, State, TornTail};
+use super::scan::{self, IndexState, Opened, State, TornTail};
 #[cfg(feature = "mmap")]
 use super::source::Map;
 use super::source::{Source, fetch};
@@ -124,12 +124,15 @@ pub(super) fn map(file: &File) -> Result<Map> {
     Map::new(file).map_err(LedgerError::io(Part::Ledger))
 }
 
+/// The storage at a path.
+pub(super) fn at(path: &Path) -> Result<LedgerPath> {
+    let io = LedgerError::io(Part::Ledger);
+    LedgerPath::new(path).map_err(|error| io(io::Error::new(io::ErrorKind::InvalidInput, error)))
+}
+
 /// The ledger and the bytes of its index. The index is read first: a ledger only grows, so it covers that index.
 pub(super) fn files(path: &Path) -> Result<(File, Option<Vec<u8>>)> {
-    let storage = LedgerPath::new(path).map_err(|error| LedgerError::Io {
-        part: Part::Ledger,
-        error: io::Error::new(io::ErrorKind::InvalidInput, error),
-    })?;
+    let storage = at(path)?;
     let index = read_index(&storage)?;
     let file = storage.open(Part::Ledger, Access::Read).map_err(LedgerError::io(Part::Ledger))?;
     let missing = || LedgerError::io(Part::Ledger)(io::ErrorKind::NotFound.into());
@@ -138,7 +141,7 @@ pub(super) fn files(path: &Path) -> Result<(File, Option<Vec<u8>>)> {
 
 /// The bytes of a ledger's index, if there is one.
 pub(super) fn read_index<S: Storage>(storage: &S) -> Result<Option<Vec<u8>>> {
-    let io = |error| LedgerError::Io { part: Part::Index, error };
+    let io = LedgerError::io(Part::Index);
     let Some(file) = storage.open(Part::Index, Access::Read).map_err(io)? else { return Ok(None) };
     let mut bytes = Vec::new();
     // As much as the frame says, and a byte more that shows if something follows: a file may be long and hollow.
@@ -245,7 +248,7 @@ impl<S: Source> LedgerReader<S> {
     /// [`LedgerError::Refused`] past the last token; [`LedgerError::Damaged`]; [`LedgerError::Io`].
     pub fn recall(&self, position: u64) -> Result<u32> {
         let (i, entry) = self.state.entry_of(position).ok_or_else(|| self.beyond(position))?;
-        let place = place_in(entry, position);
+        let place = entry.place_of(position);
         self.with_payload(i, |payload| chunk::token_at(payload, entry.encoding, entry.len, place))?
             .ok_or_else(|| self.beyond(position))
     }
@@ -265,7 +268,7 @@ impl<S: Source> LedgerReader<S> {
             let there = usize::try_from(entry.end().saturating_sub(at)).unwrap_or(usize::MAX);
             let len = there.min(out.len());
             let Some((head, rest)) = out.split_at_mut_checked(len) else { break };
-            let place = place_in(entry, at);
+            let place = entry.place_of(at);
             self.with_payload(i, |payload| {
                 chunk::decode_into(payload, entry.encoding, entry.len, place, head)
             })?
@@ -331,7 +334,7 @@ impl<S: Source> LedgerReader<S> {
         if claimed.is_some_and(|claimed| claimed.token != token) {
             return Err(LedgerError::Index(Error::caller(ErrorKind::ForeignIndex { field: "a passkey" })));
         }
-        Ok(Passkey { position, chunk_id: i as u64, offset: place_in(entry, position), token })
+        Ok(Passkey { position, chunk_id: i as u64, offset: entry.place_of(position), token })
     }
 
     /// All passkeys, by position.
@@ -441,15 +444,15 @@ impl<S: Source> LedgerReader<S> {
         &self.source
     }
 
-    /// Checks chunk `chunk_id` whole, if that was not done before, and returns its place.
-    fn check_chunk(&self, chunk_id: u64) -> Result<usize> {
+    /// Checks chunk `chunk_id` whole, if that was not done before.
+    fn check_chunk(&self, chunk_id: u64) -> Result<()> {
         let i = usize::try_from(chunk_id).map_err(|_| self.no_chunk(chunk_id))?;
         // Remembered where nothing of the chunk is read again: else many marks of one large chunk would cost many
         // checks of it.
         if !self.is_checked(i) {
             self.with_payload(i, |_| ())?;
         }
-        Ok(i)
+        Ok(())
     }
 
     /// What `read` makes of chunk `i`'s payload, which is checked first.
@@ -543,9 +546,4 @@ impl<S: Source> LedgerReader<S> {
         let (end, found) = (self.chunk_count(), chunk_id.saturating_add(1));
         LedgerError::Refused(Error::caller(ErrorKind::PastEnd { field: "the chunk", end, found }))
     }
-}
-
-/// The place of a position in the chunk that holds it.
-fn place_in(entry: &Entry, position: u64) -> u32 {
-    u32::try_from(position.saturating_sub(entry.start)).unwrap_or(u32::MAX)
 }

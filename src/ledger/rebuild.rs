@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::error::{LedgerError, Result};
 use super::index::Index;
-use super::reader::read_index;
+use super::reader::{at, read_index};
 use super::scan::{self, TornTail};
 use super::storage::{Part, Storage};
-use super::writer::{Commit, LedgerOptions, LedgerWriter, at, open_locked};
+use super::writer::{Commit, LedgerOptions, LedgerWriter, open_locked};
 use crate::error::{Error, ErrorKind};
 
 /// An index that was made again.

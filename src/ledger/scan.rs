@@ -99,6 +99,11 @@ impl Entry {
     pub(super) const fn end(&self) -> u64 {
         self.start.saturating_add(self.len as u64)
     }
+
+    /// The place in the chunk of a position that it holds.
+    pub(super) fn place_of(&self, position: u64) -> u32 {
+        u32::try_from(position.saturating_sub(self.start)).unwrap_or(u32::MAX)
+    }
 }
 
 /// A span and the chunk whose marks it is in.
@@ -204,15 +209,20 @@ impl State {
     /// The index so far with its anchors at another distance, and without marks.
     pub(super) fn index_with_stride(&self, anchor_stride: u32) -> Result<IndexBuilder, Error> {
         let every = usize::try_from(anchor_stride).unwrap_or(usize::MAX).max(1);
-        let chunks = self.entries.iter().zip(&self.digests).zip(0u64..).step_by(every);
-        let anchors = chunks.map(|((entry, digest), chunk_id)| Anchor {
-            chunk_id,
+        let anchors = (0..self.entries.len()).step_by(every).filter_map(|i| self.anchor(i));
+        self.index.with_anchors(anchor_stride, anchors)
+    }
+
+    /// The anchor of chunk `i`.
+    fn anchor(&self, i: usize) -> Option<Anchor> {
+        let (entry, digest) = self.entries.get(i).zip(self.digests.get(i))?;
+        Some(Anchor {
+            chunk_id: i as u64,
             start: entry.start,
             offset: entry.offset,
             len: entry.len,
             digest_prefix: digest.first_chunk().copied().unwrap_or_default(),
-        });
-        self.index.with_anchors(anchor_stride, anchors)
+        })
     }
 
     /// Chunks by how they store their tokens.
@@ -236,14 +246,8 @@ impl State {
     /// Whether the anchors of an index that lie in these chunks are these chunks'.
     pub(super) fn has_anchors_of(&self, index: &Index<'_>) -> bool {
         let mut inside = index.anchors().take_while(|anchor| anchor.offset < self.index.ledger_len());
-        inside.all(|anchor| {
-            let i = usize::try_from(anchor.chunk_id).ok();
-            let found = i.and_then(|i| self.entries.get(i).zip(self.digests.get(i)));
-            found.is_some_and(|(entry, digest)| {
-                (entry.start, entry.offset, entry.len) == (anchor.start, anchor.offset, anchor.len)
-                    && digest.first_chunk() == Some(&anchor.digest_prefix)
-            })
-        })
+        inside
+            .all(|anchor| usize::try_from(anchor.chunk_id).ok().and_then(|i| self.anchor(i)) == Some(anchor))
     }
 
     /// Holds an index of as many bytes to this state; of the passkeys' tokens nothing is known yet.
@@ -252,11 +256,10 @@ impl State {
         self.index.check_chunks(index)?;
         let places = self.passkeys.keys().map(|&position| {
             let found = self.entry_of(position);
-            (position, found.map(|(i, entry)| (i as u64, position.saturating_sub(entry.start))))
+            (position, found.map(|(i, entry)| (i as u64, entry.place_of(position))))
         });
-        let claimed = index
-            .passkeys()
-            .map(|passkey| (passkey.position, Some((passkey.chunk_id, u64::from(passkey.offset)))));
+        let claimed =
+            index.passkeys().map(|passkey| (passkey.position, Some((passkey.chunk_id, passkey.offset))));
         if !places.eq(claimed) {
             return Err(foreign("a passkey"));
         }
@@ -287,7 +290,7 @@ pub(super) fn open<S: Source + ?Sized>(
     index: Option<&Index<'_>>,
     key: Option<&Key>,
 ) -> Result<Opened> {
-    let io = |error| LedgerError::io(Part::Ledger)(error);
+    let io = LedgerError::io(Part::Ledger);
     let len = source.len().map_err(io)?;
     let stride = index.map_or(DEFAULT_ANCHOR_STRIDE, Index::anchor_stride);
     let builder = IndexBuilder::new(stride).map_err(LedgerError::Index)?;

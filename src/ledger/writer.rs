@@ -15,9 +15,9 @@ use super::encode::ChunkBuilder;
 use super::error::{LedgerError, Result};
 use super::index::{Index, Passkey};
 use super::index_build::IndexBuilder;
-use super::marks::{Span, encode_marks};
+use super::marks::{MarksRaw, PASSKEY_LEN, Span, encode_marks, encoded_marks_len, span_len};
 use super::merkle::Digest;
-use super::reader::read_index;
+use super::reader::{at, read_index};
 use super::scan::{self, DEFAULT_ANCHOR_STRIDE, Identity, IndexState, Opened, State, TornTail};
 use super::storage::{Access, LedgerPath, Part, Storage, StorageFile};
 use crate::error::{Error, ErrorKind};
@@ -27,7 +27,7 @@ use crate::frame::{Context, FrameHeader};
 pub const DEFAULT_CHUNK_TOKENS: u32 = 8192;
 
 /// Bytes of marks that a chunk can carry: a TLV's, less the two counts.
-const MARKS_ROOM: usize = u16::MAX as usize - 4;
+const MARKS_ROOM: usize = u16::MAX as usize - size_of::<MarksRaw>();
 
 /// Chunks are handed to the system in pieces of about this size.
 const WRITE_SIZE: usize = 1 << 20;
@@ -121,6 +121,16 @@ impl LedgerOptions {
     pub fn sign(mut self, key: crate::frame::Key) -> Self {
         self.key = Some(key);
         self
+    }
+
+    /// What the frames of a new ledger have in common.
+    fn identity(&self) -> Result<Identity, Error> {
+        let context = match &self.context {
+            Some(context) => context.to_owned(),
+            None => Context::new("", "", "", 0)?,
+        };
+        let context_json = Some(context.as_str().as_bytes().into());
+        Ok(Identity { ctx: context.hash(), context_json, signed: self.key.is_some() })
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -218,14 +228,6 @@ impl LedgerWriter {
     }
 }
 
-/// The storage at a path.
-pub(super) fn at(path: &Path) -> Result<LedgerPath> {
-    LedgerPath::new(path).map_err(|error| LedgerError::Io {
-        part: Part::Ledger,
-        error: io::Error::new(io::ErrorKind::InvalidInput, error),
-    })
-}
-
 impl<S: Storage> LedgerWriter<S> {
     /// Makes a new ledger. Its index, of no chunks, is durable when this returns.
     ///
@@ -235,15 +237,7 @@ impl<S: Storage> LedgerWriter<S> {
     /// gone is there; [`LedgerError::Refused`] for options that make no sense.
     pub fn create_in(storage: S, options: LedgerOptions) -> Result<Self> {
         options.check().map_err(LedgerError::Refused)?;
-        let context = match &options.context {
-            Some(context) => context.to_owned(),
-            None => Context::new("", "", "", 0).map_err(LedgerError::Refused)?,
-        };
-        let identity = Identity {
-            ctx: context.hash(),
-            context_json: Some(context.as_str().as_bytes().into()),
-            signed: options.key.is_some(),
-        };
+        let identity = options.identity().map_err(LedgerError::Refused)?;
         let stride = options.anchor_stride.unwrap_or(DEFAULT_ANCHOR_STRIDE);
         let index = IndexBuilder::new(stride).map_err(LedgerError::Refused)?;
         // The index of a ledger that is gone is the last that is known of it.
@@ -288,7 +282,7 @@ impl<S: Storage> LedgerWriter<S> {
     /// ([`ErrorKind::MixedHmac`]).
     pub fn open_in(storage: S, options: LedgerOptions) -> Result<Self> {
         options.check().map_err(LedgerError::Refused)?;
-        let io = |error| LedgerError::Io { part: Part::Ledger, error };
+        let io = LedgerError::io(Part::Ledger);
         let file = open_locked(&storage)?;
         // Whoever made it may have been stopped before its name was durable.
         storage.sync_folder().map_err(io)?;
@@ -335,14 +329,7 @@ impl<S: Storage> LedgerWriter<S> {
                 identity.clone()
             }
             // Neither a chunk nor an index.
-            (None, context) => {
-                let context = match context {
-                    Some(context) => context.to_owned(),
-                    None => Context::new("", "", "", 0).map_err(LedgerError::Refused)?,
-                };
-                let context_json = Some(context.as_str().as_bytes().into());
-                Identity { ctx: context.hash(), context_json, signed: options.key.is_some() }
-            }
+            (None, _) => options.identity().map_err(LedgerError::Refused)?,
         };
         if identity.signed != options.key.is_some() {
             return Err(LedgerError::Refused(Error::caller(ErrorKind::MixedHmac)));
@@ -361,7 +348,7 @@ impl<S: Storage> LedgerWriter<S> {
         Ok(writer)
     }
 
-    /// Makes everything that was found durable, and publishes its index.
+    /// Makes durable what was handed to the system, and publishes its index.
     pub(super) fn publish_all(&mut self) -> Result<Commit> {
         self.sync()?;
         self.publish()
@@ -495,7 +482,7 @@ impl<S: Storage> LedgerWriter<S> {
         let Some(end) = start.checked_add(len) else {
             return refuse(ErrorKind::Size { field: "the span's end" });
         };
-        super::marks::encoded_marks_len(&[], &[Span { name, start, len }]).map_err(LedgerError::Refused)?;
+        encoded_marks_len(&[], &[Span { name, start, len }]).map_err(LedgerError::Refused)?;
         if self.state.spans.contains_key(name) || self.due_spans.contains_key(name) {
             return refuse(ErrorKind::Duplicate { field: "a span's name" });
         }
@@ -522,15 +509,15 @@ impl<S: Storage> LedgerWriter<S> {
             let field = "the marks left over, since the chunks had no room for them,";
             return Err(LedgerError::Refused(Error::caller(ErrorKind::TooLarge { field, max: 0, found })));
         }
-        if let Some(commit) = self.committed
-            && commit.chunks == self.state.index.chunk_count()
-        {
-            self.is_new = false;
-            return Ok(commit);
-        }
-        self.write_out()?;
-        self.sync()?;
-        self.publish()
+        let commit = match self.committed {
+            Some(commit) if commit.chunks == self.state.index.chunk_count() => commit,
+            _ => {
+                self.write_out()?;
+                self.publish_all()?
+            }
+        };
+        self.is_new = false;
+        Ok(commit)
     }
 
     /// Undoes a ledger that was [made](Self::create_in) by this writer and never committed: its files are removed. Of
@@ -595,20 +582,19 @@ impl<S: Storage> LedgerWriter<S> {
         let Some((i, entry)) = self.state.entry_of(position) else { return Ok(None) };
         let mut buffer = Vec::new();
         let chunk = written_chunk(&self.file, &self.state, i, &mut buffer)?;
-        Ok(u32::try_from(position.saturating_sub(entry.start)).ok().and_then(|place| chunk.token(place)))
+        Ok(chunk.token(entry.place_of(position)))
     }
 
     /// Enters the marks of the chunks that were there in the index to be written.
     fn index_marks(&mut self) -> Result<()> {
         let mut positions = self.state.passkeys.keys().copied().collect::<Vec<u64>>().into_iter().peekable();
         while let Some(&position) = positions.peek() {
-            let Some((i, entry)) = self.state.entry_of(position) else { break };
-            let (start, end) = (entry.start, entry.end());
+            let Some((i, &entry)) = self.state.entry_of(position) else { break };
             // Each chunk is read once, however many of its tokens are marked.
             let mut buffer = Vec::new();
             let chunk = written_chunk(&self.file, &self.state, i, &mut buffer)?;
-            while let Some(position) = positions.next_if(|position| *position < end) {
-                let offset = u32::try_from(position.saturating_sub(start)).unwrap_or(u32::MAX);
+            while let Some(position) = positions.next_if(|position| *position < entry.end()) {
+                let offset = entry.place_of(position);
                 let token = chunk.token(offset).unwrap_or_default();
                 let passkey = Passkey { position, chunk_id: i as u64, offset, token };
                 self.state.index.push_passkey(passkey).map_err(LedgerError::Refused)?;
@@ -623,8 +609,7 @@ impl<S: Storage> LedgerWriter<S> {
 
     fn index_passkey(&mut self, position: u64, token: u32) -> Result<()> {
         let Some((i, entry)) = self.state.entry_of(position) else { return Ok(()) };
-        let offset = u32::try_from(position.saturating_sub(entry.start)).unwrap_or(u32::MAX);
-        let passkey = Passkey { position, chunk_id: i as u64, offset, token };
+        let passkey = Passkey { position, chunk_id: i as u64, offset: entry.place_of(position), token };
         self.state.index.push_passkey(passkey).map_err(LedgerError::Refused)
     }
 
@@ -645,8 +630,8 @@ impl<S: Storage> LedgerWriter<S> {
     /// Makes chunks of the tokens that are left: one, unless there are more marks than it can carry; then its last
     /// tokens get chunks of their own.
     fn flush_with_marks(&mut self) -> Result<()> {
-        let spans = self.due_ends.iter().map(|(_, name)| name.len().saturating_add(18));
-        let marks = spans.fold(self.due_passkeys.len().saturating_mul(8), usize::saturating_add);
+        let spans = self.due_ends.iter().map(|(_, name)| span_len(name));
+        let marks = spans.fold(self.due_passkeys.len().saturating_mul(PASSKEY_LEN), usize::saturating_add);
         // Two chunks in a row carry at least as much as one has room for: what did not fit the first is in the second.
         let more = match marks.saturating_sub(MARKS_ROOM) {
             0 => 0,
@@ -691,11 +676,15 @@ impl<S: Storage> LedgerWriter<S> {
             room = left.unwrap_or(room);
             left.is_some()
         };
-        let passkeys: Vec<u64> =
-            self.due_passkeys.range(..end).map(|(&position, _)| position).take_while(|_| fits(8)).collect();
+        let passkeys: Vec<u64> = self
+            .due_passkeys
+            .range(..end)
+            .map(|(&position, _)| position)
+            .take_while(|_| fits(PASSKEY_LEN))
+            .collect();
         let spans = self.due_ends.iter().take_while(|(last, _)| *last <= end);
         let mut spans: Vec<(Box<str>, u64, u64)> = spans
-            .take_while(|(_, name)| fits(name.len().saturating_add(18)))
+            .take_while(|(_, name)| fits(span_len(name)))
             .filter_map(|(_, name)| self.due_spans.get(name).map(|&(start, len)| (name.clone(), start, len)))
             .collect();
         spans.sort_unstable();
@@ -703,7 +692,7 @@ impl<S: Storage> LedgerWriter<S> {
         if !passkeys.is_empty() || !spans.is_empty() {
             let spans: Vec<Span<'_>> =
                 spans.iter().map(|(name, start, len)| Span { name, start: *start, len: *len }).collect();
-            marks.resize(super::marks::encoded_marks_len(&passkeys, &spans).map_err(refused)?, 0);
+            marks.resize(encoded_marks_len(&passkeys, &spans).map_err(refused)?, 0);
             encode_marks(&passkeys, &spans, end, &mut marks).map_err(refused)?;
         }
 
@@ -795,13 +784,12 @@ impl<S: Storage> LedgerWriter<S> {
             root: index.root(),
         };
         self.committed = Some(commit);
-        self.is_new &= commit.chunks == 0;
         Ok(commit)
     }
 
     /// Puts a new index in the place of the old one: whole, durable, in one step.
     fn publish_index(&mut self, bytes: &[u8]) -> Result<()> {
-        let io = |error| LedgerError::Io { part: Part::Index, error };
+        let io = LedgerError::io(Part::Index);
         self.storage.remove(Part::NewIndex).map_err(io)?;
         let mut file = self.storage.create(Part::NewIndex).map_err(io)?;
         file.write_all_at(bytes, 0).map_err(io)?;
@@ -836,7 +824,7 @@ fn written_chunk<'a, F: StorageFile>(
 
 /// The ledger's file, to be written, under its lock.
 pub(super) fn open_locked<S: Storage>(storage: &S) -> Result<S::File> {
-    let io = |error| LedgerError::Io { part: Part::Ledger, error };
+    let io = LedgerError::io(Part::Ledger);
     let gone = || io(io::ErrorKind::NotFound.into());
     let file = storage.open(Part::Ledger, Access::ReadWrite).map_err(io)?.ok_or_else(gone)?;
     if !file.try_lock().map_err(io)? {
