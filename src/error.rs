@@ -400,6 +400,24 @@ kinds! {
         place: &'static str,
     };
 
+    // -- mirror (spec/mirror.md)
+    /// An array with fewer than two dimensions: there is none to count the blocks, or none for their elements.
+    BlockDims {
+        /// How many it has.
+        found: u32,
+    };
+    /// A mirror or an agent does not go with the master at hand.
+    MasterDiffers {
+        /// In what the two masters differ.
+        field: &'static str,
+    };
+    /// No master is registered.
+    NoMaster;
+    /// No agent is registered under the name.
+    UnknownAgent;
+    /// An agent whose blocks are not at the places of the master's.
+    NotAligned;
+
     // -- token files
     /// A word of a text of tokens that is none.
     TokenText {
@@ -617,6 +635,20 @@ impl fmt::Display for ErrorKind {
                 write!(f, "token {index} of the chunk is not a whole number from 0 to 4294967295")
             }
             Self::TinyMindHash { place } => write!(f, "the SHA-256 in {place} does not match"),
+            Self::BlockDims { found } => {
+                let s = if found == 1 { "" } else { "s" };
+                write!(f, "the array has {found} dimension{s}; blocks need two or more, the first counting them")
+            }
+            Self::MasterDiffers { field } => {
+                write!(f, "it belongs to another master: {field} is not that of the master at hand")
+            }
+            Self::NoMaster => write!(f, "no master is registered"),
+            Self::UnknownAgent => write!(f, "no agent is registered under that name"),
+            Self::NotAligned => write!(
+                f,
+                "the agent has blocks of its own between or behind the master's; only one whose blocks stand where the \
+                 master's do can be a mirror's frame"
+            ),
             Self::TokenText { line, position, found } => {
                 write!(
                     f,

@@ -84,6 +84,7 @@ pub mod inspect;
 #[cfg(feature = "std")]
 pub mod io;
 pub mod ledger;
+pub mod mirror;
 #[cfg(test)]
 mod spec_tables;
 mod wire;

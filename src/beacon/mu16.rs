@@ -148,7 +148,7 @@ fn check_dim(dim: usize) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn check_len(field: &'static str, needed: u64, available: u64) -> Result<()> {
+pub(crate) fn check_len(field: &'static str, needed: u64, available: u64) -> Result<()> {
     match available.cmp(&needed) {
         core::cmp::Ordering::Less => Err(Error::caller(ErrorKind::BufferTooSmall { needed, available })),
         core::cmp::Ordering::Equal => Ok(()),

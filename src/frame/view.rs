@@ -218,7 +218,7 @@ impl<'a> Frame<'a> {
         self.compare_context(other.ctx(), other.context)
     }
 
-    pub(super) fn compare_context(&self, ctx: ContextHash, json: Option<&[u8]>) -> Result<()> {
+    pub(crate) fn compare_context(&self, ctx: ContextHash, json: Option<&[u8]>) -> Result<()> {
         let same = match (self.context, json) {
             (Some(own), Some(other)) => own == other,
             _ => self.ctx() == ctx,
