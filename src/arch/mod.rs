@@ -4,9 +4,11 @@
 //! `bitwire_level` = `baseline` (what the target has at compile time) or `avx2` keeps [`level`] from going
 //! higher; `bitwire_crc` = `shift` or `table` picks the portable CRC-16, else `std` decides.
 
+pub(crate) mod blocks;
 #[cfg(all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64")))]
 mod clmul;
 pub(crate) mod crc16;
+pub(crate) mod half;
 pub(crate) mod moments;
 pub(crate) mod mu16;
 pub(crate) mod pack;

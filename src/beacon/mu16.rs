@@ -7,7 +7,7 @@
 //! The division rounds once, in f64; the product is exact and rounds once, to the type it ends in. Without
 //! saturation an error is at most half a step. Features and CPUs change the speed, never a bit.
 
-use crate::arch::mu16;
+use crate::arch::{blocks, mu16};
 use crate::error::{Error, ErrorKind, Result};
 use core::num::NonZeroU32;
 
@@ -141,6 +141,37 @@ pub fn dequantise_into(payload: &[u8], step: Step, out: &mut [f32]) -> Result<()
     Ok(())
 }
 
+/// The inner product of two payloads of little-endian i16, exactly.
+///
+/// In steps: times the two steps, divided by 2^32, it is the inner product of the values. Cost: one pass at the speed
+/// of reading.
+///
+/// # Errors
+/// [`ErrorKind::Shape`] if the lengths differ or are odd; [`ErrorKind::TooLarge`] for more than 2^32 values, whose
+/// product might not fit.
+///
+/// ```
+/// use bitwire::beacon::mu16::dot;
+///
+/// // 256 * 3 + -1 * 2
+/// assert_eq!(dot(&[0x00, 0x01, 0xFF, 0xFF], &[0x03, 0x00, 0x02, 0x00])?, 766);
+/// # Ok::<(), bitwire::Error>(())
+/// ```
+pub fn dot(a: &[u8], b: &[u8]) -> Result<i64> {
+    const MOST: u64 = 1 << 32;
+    let (len, found) = (a.len() as u64, b.len() as u64);
+    if !len.is_multiple_of(2) {
+        return Err(Error::caller(ErrorKind::Shape { field: "payload", needed: len - 1, found: len }));
+    }
+    if len != found {
+        return Err(Error::caller(ErrorKind::Shape { field: "payload", needed: len, found }));
+    }
+    if len / 2 > MOST {
+        return Err(Error::caller(ErrorKind::TooLarge { field: "values", max: MOST, found: len / 2 }));
+    }
+    Ok(blocks::dot_i16(a, b))
+}
+
 fn check_dim(dim: usize) -> Result<()> {
     if dim == 0 {
         return Err(Error::caller(ErrorKind::Argument { expected: "dim has to be at least 1" }));
@@ -237,6 +268,20 @@ mod tests {
 
         let bad = [0.0, 1.0, 2.0, 3.0, f32::INFINITY, f32::NAN];
         assert_eq!(kind(quantise_into(&bad, 3, step, &mut out)), ErrorKind::NonFinite { row: 1, column: 1 });
+    }
+
+    #[test]
+    fn inner_product() {
+        assert_eq!(dot(&[], &[]), Ok(0));
+        // (-32768)^2 twice, and -32768 * 32767.
+        let (low, high) = ([0x00, 0x80], [0xFF, 0x7F]);
+        assert_eq!(
+            dot(&[low, low, low].concat(), &[low, low, high].concat()),
+            Ok((1 << 31) - (32_767 << 15))
+        );
+        assert_eq!(kind(dot(&[0; 3], &[0; 3])), ErrorKind::Shape { field: "payload", needed: 2, found: 3 });
+        assert_eq!(kind(dot(&[0; 4], &[0; 2])), ErrorKind::Shape { field: "payload", needed: 4, found: 2 });
+        assert_eq!(kind(dot(&[0; 4], &[0; 5])), ErrorKind::Shape { field: "payload", needed: 4, found: 5 });
     }
 
     proptest! {
