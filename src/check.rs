@@ -4,6 +4,7 @@ use crate::beacon::Beacon;
 use crate::error::Result;
 use crate::frame::{Frame, Kind};
 use crate::ledger::{Chunk, Index};
+use crate::mirror::{Blocks, MirrorView};
 
 impl Frame<'_> {
     /// Checks what [`Frame::parse`] leaves to others: that the context is canonical and agrees with the frame, and the
@@ -19,6 +20,8 @@ impl Frame<'_> {
             Kind::BEACON => Beacon::from_frame(self).map(|_| ()),
             Kind::LEDGER_CHUNK => Chunk::from_frame(self).map(|_| ()),
             Kind::LEDGER_INDEX => Index::from_frame(self).map(|_| ()),
+            Kind::MIRROR => MirrorView::from_frame(self).map(|_| ()),
+            Kind::BLOCKS => Blocks::from_frame(self).map(|_| ()),
             _ => Ok(()),
         }
     }

@@ -637,7 +637,10 @@ impl fmt::Display for ErrorKind {
             Self::TinyMindHash { place } => write!(f, "the SHA-256 in {place} does not match"),
             Self::BlockDims { found } => {
                 let s = if found == 1 { "" } else { "s" };
-                write!(f, "the array has {found} dimension{s}; blocks need two or more, the first counting them")
+                write!(
+                    f,
+                    "the array has {found} dimension{s}; blocks need two or more, the first counting them"
+                )
             }
             Self::MasterDiffers { field } => {
                 write!(f, "it belongs to another master: {field} is not that of the master at hand")

@@ -5,10 +5,6 @@
 //! - [`Master`]: blocks with their SHA-256 and their context, so that nothing is rebuilt on another master.
 //! - [`Master::diff_into`] writes an agent's differences, [`MirrorView`] reads them and makes the agent again. Neither needs
 //!   an allocator.
-#![cfg_attr(
-    feature = "alloc",
-    doc = "- [`MasterMirror`]: a master and many agents, collective steps, ratios."
-)]
 //!
 //! Source: TokenDance's diff-aware storage (arXiv:2604.03143), with exact reconstruction added.
 
@@ -16,12 +12,14 @@ mod blocks;
 mod diff;
 mod master;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use blocks::{BlockSource, Blocks};
 pub use diff::{Diff, DiffOptions, Mode};
 pub use master::Master;
 pub use shape::{Scalar, Shape};
-pub use view::MirrorView;
 #[cfg(test)]
 pub(crate) use view::MirrorRaw;
+pub use view::MirrorView;

@@ -258,8 +258,7 @@ impl MirrorRaw {
             Some(Element::F16 | Element::Bf16) => 2,
             Some(Element::I16) if self.mode == 0 => 2,
             _ => {
-                let kind =
-                    ErrorKind::Code { field: "MIRROR_V1.master_element", found: self.master_element };
+                let kind = ErrorKind::Code { field: "MIRROR_V1.master_element", found: self.master_element };
                 return Err(at(5, kind));
             }
         };
