@@ -339,7 +339,7 @@ impl<'a> Master<'a> {
         self.fill(agent, options, &rule, rows, payload)
     }
 
-    fn check_diff(&self, agent: &Blocks<'_>, options: DiffOptions) -> Result<Rule> {
+    pub(super) fn check_diff(&self, agent: &Blocks<'_>, options: DiffOptions) -> Result<Rule> {
         self.blocks().check_same_shape(agent.shape())?;
         if agent.shape().is_empty() {
             return Err(Error::caller(ErrorKind::Argument { expected: "a mirror has at least one block" }));

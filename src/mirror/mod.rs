@@ -11,6 +11,7 @@
 mod blocks;
 mod diff;
 mod master;
+mod rebase;
 mod shape;
 #[cfg(test)]
 mod tests;

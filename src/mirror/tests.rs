@@ -176,3 +176,37 @@ fn blocks_are_frames() {
     let empty = Blocks::new(Shape::new(Scalar::F32, 0, 3).unwrap(), &[]).unwrap();
     assert!(matches!(empty.to_frame(CTX).unwrap_err().kind(), ErrorKind::Argument { .. }));
 }
+
+#[test]
+fn the_step_is_the_smallest_that_holds_what_is_kept() {
+    // Differences: 0.25, -1000 (left out by a threshold of 2000), 0.
+    let (m, g) = (bytes(&[1.0, 2000.0, 3.0]), bytes(&[1.25, 1000.0, 3.0]));
+    let master = Master::new(f32_blocks(&m, 1), CTX);
+    let agent = f32_blocks(&g, 1);
+    // 0.25 * 65536 = 16384 <= 32767; 1000 * 65536 / 32768.5 = 1999.97
+    assert_eq!(master.step_for(&agent, 0.0).unwrap().get(), 2000);
+    assert_eq!(master.step_for(&agent, 2000.0).unwrap().get(), 1);
+    let infinite = bytes(&[1.0, 2000.0, f32::NEG_INFINITY]);
+    let error = master.step_for(&f32_blocks(&infinite, 1), 0.0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NonFinite { row: 2, column: 0 });
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn a_rebased_mirror_gives_the_same_agent() {
+    let (old, new) = (bytes(&[0.0, 1.0, 2.0, 3.0]), bytes(&[-0.0, 1.0, f32::NAN, 4.0]));
+    let agent = bytes(&[0.0, 9.0, 2.0, 4.0]);
+    let (old, new) = (Master::new(f32_blocks(&old, 1), CTX), Master::new(f32_blocks(&new, 1), CTX));
+    let (frame, _) = round_trip(&old, &f32_blocks(&agent, 1), DiffOptions::default());
+    let view = MirrorView::parse_exact(&frame).unwrap();
+    let mut payload = vec![1; 3];
+    let diff = view.rebase(&old, &new, view.options(), &mut payload).unwrap();
+    assert_eq!(diff.rows(), 3);
+    let frame = diff.to_frame().unwrap().encode().unwrap();
+    let view = MirrorView::parse_exact(&frame).unwrap();
+    let mut again = vec![0; agent.len()];
+    view.apply(&new, &mut again).unwrap();
+    assert_eq!(again, agent);
+    let wrong = view.rebase(&old, &new, view.options(), &mut payload).unwrap_err();
+    assert!(matches!(wrong.kind(), ErrorKind::MasterDiffers { .. }));
+}
