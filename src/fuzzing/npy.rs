@@ -1,14 +1,20 @@
 //! .npy files.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use std::io::{self, Read};
 
 use half::f16;
 
 use super::{plausible, printable};
+use crate::beacon::mu16::Step;
 use crate::error::{Error, ErrorKind};
 use crate::io::Cause;
-use crate::io::npy::{Dtype, Header, MatrixReader, Order, Row, write_matrix_f32, write_matrix_f64};
+use crate::io::npy::{
+    Dtype, Header, MAX_DIMS, MatrixReader, NpyBlocks, Order, Row, write_blocks, write_matrix_f32,
+    write_matrix_f64,
+};
+use crate::mirror::{BlockSource, Blocks, Scalar};
 
 /// A matrix as read: rows, dim, and the bits of its values, rows of f32 or f64.
 #[derive(Debug, PartialEq)]
@@ -65,19 +71,20 @@ impl Read for Trickle<'_> {
     }
 }
 
-/// [`Header`] and [`MatrixReader`]: pieces give what the whole gives, the values are those of the bytes at the places the
+/// [`Header`], [`MatrixReader`] and [`NpyBlocks`]: pieces give what the whole gives, the values are those of the bytes at the places the
 /// header says, and written again they are the same.
 pub fn npy(data: &[u8]) {
     let mut bytes = data.to_vec();
     for _ in 0..4 {
         let result = read(&bytes[..]);
+        blocks(&bytes);
         let piece = bytes.iter().fold(0, |sum, byte| usize::from(*byte) + sum) % 300 + 1;
         for piece in [piece, 1] {
             assert_eq!(read(Trickle(&bytes, piece, false)), result);
         }
         match Header::parse(&bytes) {
             Ok(header) => {
-                assert!(header.shape().len() <= 4 && header.data_offset() <= bytes.len() as u64);
+                assert!(header.shape().len() <= MAX_DIMS && header.data_offset() <= bytes.len() as u64);
                 printable(&header.descr());
                 if let Ok(matrix) = &result {
                     values_are_the_bytes(&header, &bytes, matrix);
@@ -96,6 +103,72 @@ pub fn npy(data: &[u8]) {
             return;
         }
     }
+}
+
+/// Blocks of any type: of memory as of a stream, each element the one at its place, and written again they are the same.
+fn blocks(bytes: &[u8]) {
+    let step = Step::new(1).unwrap();
+    let mut accepted = 0;
+    for scalar in [Scalar::F32, Scalar::F16, Scalar::Bf16, Scalar::Mu16(step)] {
+        let array = NpyBlocks::parse(bytes, Some(scalar));
+        match (&array, NpyBlocks::read(bytes, Some(scalar))) {
+            (Ok(array), Ok(read)) => assert_eq!(copied(array), copied(&read)),
+            (Err(error), Err(Cause::Format(again))) => match error.kind() {
+                // A stream is not read to its end, and its errors are found in steps.
+                ErrorKind::TrailingBytes { .. } | ErrorKind::Truncated { .. } => {
+                    assert_eq!(error.offset(), again.offset());
+                }
+                _ => assert_eq!(*error, again),
+            },
+            both => panic!("{both:?}"),
+        }
+        let unnamed = NpyBlocks::parse(bytes, None);
+        let array = match array {
+            Ok(array) => array,
+            Err(error) => {
+                plausible(&error, bytes.len());
+                continue;
+            }
+        };
+        accepted += 1;
+        assert_eq!(unnamed.is_ok(), matches!(scalar, Scalar::F32 | Scalar::F16));
+        let (header, shape, out) = (array.header(), array.shape(), copied(&array));
+        let data = &bytes[usize::try_from(header.data_offset()).unwrap()..];
+        assert_eq!(data.len(), out.len());
+        if let Some(lent) = array.borrowed() {
+            assert_eq!(lent.as_bytes(), data);
+            assert_eq!(out, data);
+        }
+        let dims: Vec<usize> = array.dims().iter().map(|dim| usize::try_from(*dim).unwrap()).collect();
+        for (place, element) in out.chunks(shape.scalar().size()).enumerate() {
+            let mut at = place;
+            if header.fortran_order() {
+                let (mut rest, mut stride) = (place, out.len() / element.len());
+                at = 0;
+                for dim in dims.iter().rev() {
+                    stride /= dim;
+                    at += rest % dim * stride;
+                    rest /= dim;
+                }
+            }
+            let mut original = data[at * element.len()..][..element.len()].to_vec();
+            if header.order() == Order::Big {
+                original.reverse();
+            }
+            assert_eq!(element, original);
+        }
+        let mut file = Vec::new();
+        write_blocks(&mut file, array.dims(), &Blocks::new(shape, &out).unwrap()).unwrap();
+        let again = NpyBlocks::parse(&file[..], Some(scalar)).unwrap();
+        assert_eq!((again.dims(), again.borrowed().unwrap().as_bytes()), (array.dims(), &out[..]));
+    }
+    assert!(accepted <= 1, "one array is blocks of two types");
+}
+
+fn copied(source: &impl BlockSource) -> Vec<u8> {
+    let mut out = vec![0; source.shape().len()];
+    source.copy_into(&mut out).unwrap();
+    out
 }
 
 /// Gives the data the length that the error asks for, and the header's text what the file holds.

@@ -1,4 +1,4 @@
-//! Files: NumPy arrays, tokens, key material, and output that is whole or not there.
+//! Files: NumPy arrays, safetensors files, tokens, key material, and output that is whole or not there.
 //!
 //! Everything here reads from any [`Read`](std::io::Read), so that standard input is no special case; the functions that take
 //! a path add its name to the error. None of them trusts a size before the bytes have arrived.
@@ -11,12 +11,17 @@ use std::string::ToString;
 
 #[cfg(feature = "hmac")]
 pub mod key;
+#[cfg(feature = "mmap")]
+mod map;
 pub mod measure;
 pub mod npy;
 #[cfg(feature = "npz")]
 pub mod npz;
 pub mod output;
 pub mod tokens;
+
+#[cfg(feature = "mmap")]
+pub use map::Map;
 
 /// What went wrong while a file was read or written, without the file's name.
 #[derive(Debug)]

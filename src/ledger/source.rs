@@ -1,5 +1,7 @@
 //! Where a reader gets a ledger's bytes from.
 
+#[cfg(feature = "mmap")]
+pub use crate::io::Map;
 use std::fs::File;
 use std::io;
 use std::vec::Vec;
@@ -118,37 +120,6 @@ macro_rules! by_deref {
 
 by_deref!(impl Source for Vec<u8>);
 by_deref!(impl<S: Source + ?Sized> Source for &S);
-
-/// A file as a map into memory.
-#[cfg(feature = "mmap")]
-#[derive(Debug)]
-pub struct Map(memmap2::Mmap);
-
-#[cfg(feature = "mmap")]
-impl Map {
-    /// Maps a file.
-    ///
-    /// Nobody may cut it short while the map is there: reading a part that is gone ends the process (SIGBUS). What is
-    /// changed in the file changes in the map.
-    ///
-    /// # Errors
-    /// Those of the operating system.
-    pub fn new(file: &File) -> io::Result<Self> {
-        // SAFETY: the map is only read, and as plain bytes, of which every value is valid. That another process changes
-        // or cuts the file meanwhile cannot be excluded; the documentation says what comes of it.
-        #[allow(unsafe_code)]
-        unsafe { memmap2::Mmap::map(file) }.map(Self)
-    }
-}
-
-#[cfg(feature = "mmap")]
-impl std::ops::Deref for Map {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
 
 #[cfg(feature = "mmap")]
 by_deref!(impl Source for Map);

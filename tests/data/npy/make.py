@@ -1,10 +1,11 @@
 """Writes the files of this folder with NumPy (2.4.6 when they were committed): python3 make.py
 
-The matrices hold (3 * row + column - 7) / 4, which every float type holds exactly, in 5 rows and 3 columns.
+The bfloat16 is that of ml_dtypes (0.6.0). The matrices hold (3 * row + column - 7) / 4, which every float type holds exactly, in 5 rows and 3 columns.
 """
 import io
 import os
 
+import ml_dtypes
 import numpy as np
 from numpy.lib import format
 
@@ -34,6 +35,7 @@ refused = {
     "1d": np.arange(4, dtype="<f4"),
     "3d": np.zeros((1, 2, 3), "<f4"),
     "5d": np.zeros((1, 1, 1, 1, 1), "<f4"),
+    "9d": np.zeros((1,) * 9, "<f4"),
 }
 for name, array in refused.items():
     np.save(f"refused_{name}.npy", array, allow_pickle=True)
@@ -57,3 +59,16 @@ with open("headers.bin", "wb") as file, open("headers.txt", "w") as text:
         format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": shape})
         file.write(header.getvalue())
         text.write(" ".join(map(str, shape)) + f" : {len(header.getvalue())}\n")
+
+# Blocks: (place in C order - 60) / 4, which every float type holds exactly, and as many quarters as integers.
+blocks = np.arange(120).reshape(3, 2, 4, 5) - 60
+for kind, dtype in ("f2", np.float16), ("f4", np.float32), ("bf16", ml_dtypes.bfloat16), ("i2", np.int16):
+    for order, name in ("<", "le"), (">", "be"):
+        values = blocks if kind == "i2" else blocks / 4
+        typed = values.astype(dtype).astype(np.dtype(dtype).newbyteorder(order))
+        np.save(f"blocks_{kind}_{name}_c.npy", typed)
+        np.save(f"blocks_{kind}_{name}_fortran.npy", np.asfortranarray(typed))
+np.save("blocks_void.npy", (blocks / 4).astype(ml_dtypes.bfloat16).view("|V2").reshape(3, 2, 4, 5))
+np.save("blocks_none.npy", np.zeros((0, 2, 3, 4), "<f4"))
+np.save("blocks_empty.npy", np.zeros((3, 2, 0, 4), "<f4"))
+np.save("blocks_8d_fortran.npy", np.asfortranarray((blocks / 4).astype("<f4").reshape(3, 1, 2, 1, 2, 2, 1, 5)))

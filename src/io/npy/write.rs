@@ -1,0 +1,131 @@
+//! Writers: byte for byte what `numpy.save` writes.
+#![deny(clippy::arithmetic_side_effects)]
+
+use super::header::DIMS_NEEDED;
+use super::{MAGIC, MAX_DIMS};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::Cause;
+use crate::mirror::{Blocks, Scalar, Shape};
+use crate::wire;
+use byteorder::{ByteOrder, LittleEndian};
+use std::io::Write;
+use std::vec::Vec;
+use zerocopy::IntoBytes;
+
+/// The header NumPy itself would write for an array in C order: version 1.0, 21 places kept free for the first
+/// dimension to grow into, and the data at a multiple of 64.
+fn header_bytes(descr: &str, shape: &[u64]) -> Vec<u8> {
+    use std::fmt::Write as _;
+    use std::string::String;
+
+    // Writing to a String cannot fail.
+    let mut text = String::with_capacity(128);
+    let _ = write!(text, "{{'descr': '{descr}', 'fortran_order': False, 'shape': (");
+    for (i, dim) in shape.iter().enumerate() {
+        let _ = write!(text, "{}{dim}", if i == 0 { "" } else { ", " });
+    }
+    text.push_str(if shape.len() == 1 { ",), }" } else { "), }" });
+    if let Some(first) = shape.first() {
+        let digits = first.checked_ilog10().unwrap_or(0).saturating_add(1);
+        text.extend(core::iter::repeat_n(' ', usize::try_from(21u32.saturating_sub(digits)).unwrap_or(0)));
+    }
+    // NumPy pads by 1 to 64, so that a text that fits exactly still gets 64 spaces.
+    let before_padding = text.len().saturating_add(11);
+    let padding = 64usize.saturating_sub(before_padding % 64);
+    text.extend(core::iter::repeat_n(' ', padding));
+    text.push('\n');
+    let mut bytes = Vec::with_capacity(text.len().saturating_add(10));
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&[1, 0]);
+    // At most eight dimensions of 20 digits: far below 65,535.
+    bytes.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+fn check_dims(dims: &[u64]) -> Result<()> {
+    if dims.len() > MAX_DIMS {
+        let found = u32::try_from(dims.len()).unwrap_or(u32::MAX);
+        return Err(Error::caller(ErrorKind::NpyDims { needed: DIMS_NEEDED, found }));
+    }
+    Ok(())
+}
+
+/// Checks that `shape` is the shape of `len` elements of `size` bytes.
+fn check_shape(shape: &[u64], len: usize, size: usize) -> Result<()> {
+    check_dims(shape)?;
+    let elements = wire::size("the array", 0, shape)?;
+    wire::size("the array", 0, &[elements, size as u64])?;
+    if elements != len as u64 {
+        let expected = "the number of values has to be the product of the array's dimensions";
+        return Err(Error::caller(ErrorKind::Argument { expected }));
+    }
+    Ok(())
+}
+
+macro_rules! writers {
+    ($ty:ty, $descr:literal, $array:ident, $matrix:ident, $write_into:ident) => {
+        /// Writes an array in C order, little-endian, byte for byte as `numpy.save` does.
+        ///
+        /// An empty `shape` is a single value. Unbuffered: the header and the data are one `write_all` each (on a
+        /// big-endian machine one for every 16 KiB).
+        ///
+        /// # Errors
+        /// [`ErrorKind::Argument`] if `values` has not as many values as `shape` says, [`ErrorKind::NpyDims`] over
+        /// [`MAX_DIMS`] dimensions, or the writer's own.
+        pub fn $array(mut writer: impl Write, shape: &[u64], values: &[$ty]) -> Result<(), Cause> {
+            check_shape(shape, values.len(), size_of::<$ty>())?;
+            writer.write_all(&header_bytes($descr, shape))?;
+            if cfg!(target_endian = "little") {
+                writer.write_all(values.as_bytes())?;
+            } else {
+                const STAGE: usize = 16 << 10;
+                let mut bytes = [0; STAGE];
+                for chunk in values.chunks(const { STAGE / size_of::<$ty>() }) {
+                    let to = bytes.get_mut(..size_of_val(chunk)).unwrap_or_default();
+                    LittleEndian::$write_into(chunk, to);
+                    writer.write_all(to)?;
+                }
+            }
+            Ok(())
+        }
+
+        /// Writes a matrix (rows, dim), row by row.
+        ///
+        /// # Errors
+        /// As
+        #[doc = concat!("[`", stringify!($array), "`].")]
+        pub fn $matrix(writer: impl Write, rows: usize, dim: usize, values: &[$ty]) -> Result<(), Cause> {
+            $array(writer, &[rows as u64, dim as u64], values)
+        }
+    };
+}
+writers!(f32, "<f4", write_array_f32, write_matrix_f32, write_f32_into);
+writers!(f64, "<f8", write_array_f64, write_matrix_f64, write_f64_into);
+
+/// Writes blocks as an array of dimensions `dims` in C order, little-endian, byte for byte as `numpy.save` does.
+///
+/// The first of `dims` counts the blocks, the others multiply to a block's elements. f32 is `<f4`, f16 `<f2`, i16 `<i2`
+/// (the step is not written), and bf16 `<V2`, as ml_dtypes writes it: `numpy.load` gives two bytes of no meaning, to be
+/// seen as bfloat16 by `array.view(ml_dtypes.bfloat16)`. Unbuffered: the header and the data are one `write_all` each.
+///
+/// # Errors
+/// [`ErrorKind::Argument`] if `dims` is not a shape of these blocks, [`ErrorKind::NpyDims`] over [`MAX_DIMS`] dimensions,
+/// as [`Shape::from_dims`], or the writer's own.
+pub fn write_blocks(mut writer: impl Write, dims: &[u64], blocks: &Blocks<'_>) -> Result<(), Cause> {
+    check_dims(dims)?;
+    let scalar = blocks.shape().scalar();
+    if Shape::from_dims(scalar, dims)? != *blocks.shape() {
+        let expected = "the dimensions have to be the number of blocks and those of a block";
+        return Err(Error::caller(ErrorKind::Argument { expected }).into());
+    }
+    let descr = match scalar {
+        Scalar::F32 => "<f4",
+        Scalar::F16 => "<f2",
+        Scalar::Bf16 => "<V2",
+        Scalar::Mu16(_) => "<i2",
+    };
+    writer.write_all(&header_bytes(descr, dims))?;
+    writer.write_all(blocks.as_bytes())?;
+    Ok(())
+}
