@@ -417,6 +417,11 @@ kinds! {
     UnknownAgent;
     /// An agent whose blocks are not at the places of the master's.
     NotAligned;
+    /// Memory that the values at hand need is not to be had.
+    OutOfMemory {
+        /// Bytes asked for.
+        needed: u64,
+    };
 
     // -- token files
     /// A word of a text of tokens that is none.
@@ -652,6 +657,7 @@ impl fmt::Display for ErrorKind {
                 "the agent has blocks of its own between or behind the master's; only one whose blocks stand where the \
                  master's do can be a mirror's frame"
             ),
+            Self::OutOfMemory { needed } => write!(f, "{needed} bytes of memory are not to be had"),
             Self::TokenText { line, position, found } => {
                 write!(
                     f,

@@ -101,19 +101,7 @@ impl<'a> Blocks<'a> {
 
     /// Checks that `other` has the same shape.
     pub(super) fn check_same_shape(&self, other: &Shape) -> Result<()> {
-        let (own, other) = (&self.shape, other);
-        let differs = |field| Err(Error::caller(ErrorKind::MasterDiffers { field }));
-        if own.scalar().element() != other.scalar().element() {
-            differs("the element type")
-        } else if own.dim() != other.dim() {
-            differs("the number of elements of a block")
-        } else if own.rows() != other.rows() {
-            differs("the number of blocks")
-        } else if own.scalar() != other.scalar() {
-            differs("the step (delta_q16)")
-        } else {
-            Ok(())
-        }
+        check_shape(&self.shape, other, true)
     }
 }
 
@@ -145,6 +133,22 @@ impl BlockSource for Blocks<'_> {
     fn copy_into(&self, out: &mut [u8]) -> Result<()> {
         check_out(&self.shape, out)?;
         out.copy_from_slice(self.bytes);
+        Ok(())
+    }
+}
+
+/// Checks that blocks of shape `other` go with a master of shape `own`: are as many, if `rows` says so, and of the same.
+pub(super) fn check_shape(own: &Shape, other: &Shape, rows: bool) -> Result<()> {
+    let differs = |field| Err(Error::caller(ErrorKind::MasterDiffers { field }));
+    if own.scalar().element() != other.scalar().element() {
+        differs("the element type")
+    } else if own.dim() != other.dim() {
+        differs("the number of elements of a block")
+    } else if rows && own.rows() != other.rows() {
+        differs("the number of blocks")
+    } else if own.scalar() != other.scalar() {
+        differs("the step (delta_q16)")
+    } else {
         Ok(())
     }
 }

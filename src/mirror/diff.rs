@@ -1,6 +1,8 @@
 //! Writing mirrors: which blocks of an agent differ, and by what (spec/mirror.md).
 #![deny(clippy::arithmetic_side_effects)]
 
+#[cfg(feature = "alloc")]
+use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{F64, U16, U32};
 
@@ -24,6 +26,16 @@ pub enum Mode {
     Add,
     /// agent - master in MU16 at this step: half the bytes of f32. Not for MU16 masters.
     AddMu16(Step),
+}
+
+impl Mode {
+    /// The type of the values stored, for blocks of `scalar`.
+    pub(super) const fn values(self, scalar: Scalar) -> Scalar {
+        match self {
+            Self::Replace | Self::Add => scalar,
+            Self::AddMu16(step) => Scalar::Mu16(step),
+        }
+    }
 }
 
 /// What to leave out, and how to store the rest. The default is exact: threshold 0, [`Mode::Replace`].
@@ -76,6 +88,16 @@ impl Keep {
             (scalar, None) => Self::BeyondI16(largest_sum(threshold, scalar)),
         }
     }
+
+    /// Which of the up to 64 blocks are kept; bit i for block i.
+    #[inline]
+    fn mask(self, master: &[u8], agent: &[u8], block_len: usize) -> u64 {
+        match self {
+            Self::Unequal => kernel::unequal(master, agent, block_len),
+            Self::Beyond(float, limit) => kernel::beyond(float, master, agent, block_len, limit),
+            Self::BeyondI16(limit) => kernel::beyond_i16(master, agent, block_len, limit),
+        }
+    }
 }
 
 /// The largest S whose square root, rounded, is <= `threshold` (finite, over 0): saves a root for every block.
@@ -110,10 +132,7 @@ fn largest_sum(threshold: f64, scalar: Scalar) -> u64 {
 impl Rule {
     /// The type of the values stored.
     pub(super) fn values(&self) -> Scalar {
-        match self.mode {
-            Mode::Replace | Mode::Add => self.scalar,
-            Mode::AddMu16(step) => Scalar::Mu16(step),
-        }
+        self.mode.values(self.scalar)
     }
 
     /// The blocks of `agent` that are kept, in order. Both have the same shape.
@@ -165,6 +184,83 @@ impl Rule {
     }
 }
 
+#[cfg(feature = "alloc")]
+impl Rule {
+    /// Whether a block is kept.
+    pub(super) fn keeps(&self, master: &[u8], agent: &[u8]) -> bool {
+        self.keep.mask(master, agent, master.len()) != 0
+    }
+
+    /// Writes indices and values of the blocks of `agent` that are kept to `payload`, which is empty; how many they are.
+    pub(super) fn collect(
+        &self,
+        master: &Blocks<'_>,
+        agent: &Blocks<'_>,
+        payload: &mut Vec<u8>,
+    ) -> Result<(u32, Loss)> {
+        let mut rows = 0u32;
+        for index in self.kept(master, agent) {
+            if payload.len() == payload.capacity() {
+                reserve(payload, 256)?;
+            }
+            rows = rows.saturating_add(1);
+            payload.extend_from_slice(&index.to_le_bytes());
+        }
+        let (values, indices_len) = (self.shape_of_values(master.shape(), rows)?, payload.len());
+        reserve_exact(payload, values.len())?;
+        let mut loss = Loss::default();
+        for at in (0..indices_len).step_by(4) {
+            let index = payload
+                .get(at..)
+                .and_then(|rest| rest.first_chunk())
+                .map_or(0, |index| u32::from_le_bytes(*index));
+            if let (Some(master), Some(agent)) = (master.block(index), agent.block(index)) {
+                loss.add(self.push(index, master, agent, payload)?);
+            }
+        }
+        Ok((rows, loss))
+    }
+
+    /// Writes the value of one block behind `out`.
+    pub(super) fn push(&self, index: u32, master: &[u8], agent: &[u8], out: &mut Vec<u8>) -> Result<Loss> {
+        if self.mode == Mode::Replace {
+            reserve(out, agent.len())?;
+            out.extend_from_slice(agent);
+            return Ok(Loss::default());
+        }
+        let (at, len) = (out.len(), self.value_len(master.len()));
+        reserve(out, len)?;
+        out.resize(at.saturating_add(len), 0);
+        self.put(index, master, agent, out.get_mut(at..).unwrap_or_default())
+    }
+
+    /// Bytes of the value of a block of `block_len` bytes.
+    fn value_len(&self, block_len: usize) -> usize {
+        // A value is as large as its block, or smaller.
+        block_len.checked_div(self.scalar.size()).unwrap_or(0).saturating_mul(self.values().size())
+    }
+}
+
+/// Makes room for `more` items behind those that are there, and for some to come.
+#[cfg(feature = "alloc")]
+#[inline]
+pub(super) fn reserve<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
+    vec.try_reserve(more).map_err(|_| out_of_memory::<T>(more))
+}
+
+/// Makes room for `more` items behind those that are there.
+#[cfg(feature = "alloc")]
+pub(super) fn reserve_exact<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
+    vec.try_reserve_exact(more).map_err(|_| out_of_memory::<T>(more))
+}
+
+#[cfg(feature = "alloc")]
+#[cold]
+fn out_of_memory<T>(items: usize) -> Error {
+    let needed = (items as u64).saturating_mul(size_of::<T>() as u64);
+    Error::caller(ErrorKind::OutOfMemory { needed })
+}
+
 /// Blocks that a kernel decides on at once.
 const GROUP: u32 = 64;
 /// Elements that are subtracted and added again at once.
@@ -187,11 +283,7 @@ impl Iterator for Kept<'_> {
     fn next(&mut self) -> Option<u32> {
         while self.mask == 0 {
             let (master, agent) = self.groups.next()?;
-            self.mask = match self.keep {
-                Keep::Unequal => kernel::unequal(master, agent, self.block_len),
-                Keep::Beyond(float, limit) => kernel::beyond(float, master, agent, self.block_len, limit),
-                Keep::BeyondI16(limit) => kernel::beyond_i16(master, agent, self.block_len, limit),
-            };
+            self.mask = self.keep.mask(master, agent, self.block_len);
             self.base = self.next_base;
             self.next_base = self.next_base.saturating_add(GROUP);
         }
@@ -236,6 +328,24 @@ pub struct Diff<'a> {
 }
 
 impl<'a> Diff<'a> {
+    /// The mirror of `master` whose payload holds `values`.
+    pub(super) fn new(
+        master: &Master<'a>,
+        options: DiffOptions,
+        values: &Shape,
+        payload: &'a [u8],
+        loss: Loss,
+    ) -> Self {
+        Self {
+            raw: MirrorRaw::new(master.blocks().shape(), options, *master.digest()),
+            config: values.config(Kind::MIRROR),
+            ctx: master.ctx(),
+            context_json: master.context(),
+            payload,
+            loss,
+        }
+    }
+
     /// How many blocks differ.
     #[must_use]
     pub const fn rows(&self) -> u32 {
@@ -316,27 +426,22 @@ impl<'a> Master<'a> {
     /// The same in a vector, which is emptied first.
     ///
     /// # Errors
-    /// As [`diff_into`](Self::diff_into), but for the buffer.
+    /// As [`diff_into`](Self::diff_into), but for the buffer; [`ErrorKind::OutOfMemory`].
     #[cfg(feature = "alloc")]
     pub fn diff_to_vec<'p>(
         &self,
         agent: &Blocks<'_>,
         options: DiffOptions,
-        payload: &'p mut alloc::vec::Vec<u8>,
+        payload: &'p mut Vec<u8>,
     ) -> Result<Diff<'p>>
     where
         'a: 'p,
     {
         let rule = self.check_diff(agent, options)?;
         payload.clear();
-        let mut rows = 0u32;
-        for index in rule.kept(self.blocks(), agent) {
-            rows = rows.saturating_add(1);
-            payload.extend_from_slice(&index.to_le_bytes());
-        }
-        let needed = payload_len(&rule.shape_of_values(self.blocks().shape(), rows)?)?;
-        payload.resize(needed, 0);
-        self.fill(agent, options, &rule, rows, payload)
+        let (rows, loss) = rule.collect(self.blocks(), agent, payload)?;
+        let values = rule.shape_of_values(self.blocks().shape(), rows)?;
+        Ok(Diff::new(self, options, &values, payload, loss))
     }
 
     fn check_diff(&self, agent: &Blocks<'_>, options: DiffOptions) -> Result<Rule> {
@@ -369,14 +474,7 @@ impl<'a> Master<'a> {
                 loss.add(rule.put(index, master, agent, out)?);
             }
         }
-        Ok(Diff {
-            raw: MirrorRaw::new(shape, options, *self.digest()),
-            config: values.config(Kind::MIRROR),
-            ctx: self.ctx(),
-            context_json: self.context(),
-            payload,
-            loss,
-        })
+        Ok(Diff::new(self, options, &values, payload, loss))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::blocks::Blocks;
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::{ContextHash, Frame, sha256};
+use crate::frame::{ContextHash, Frame, FrameBuilder, sha256};
 
 /// Dense blocks with their SHA-256 and their context: what mirrors are made from and rebuilt on.
 ///
@@ -21,12 +21,17 @@ impl<'a> Master<'a> {
     /// Hashes the blocks: SHA-256 over all of their bytes, about 0.5 ns a byte.
     #[must_use]
     pub fn new(blocks: Blocks<'a>, ctx: ContextHash) -> Self {
-        Self::hashed(blocks, sha256(&[blocks.as_bytes()]), ctx)
+        Self::hashed(blocks, sha256(&[blocks.as_bytes()]), ctx, None)
     }
 
-    /// Blocks whose digest is known already.
-    pub(super) const fn hashed(blocks: Blocks<'a>, digest: [u8; 32], ctx: ContextHash) -> Self {
-        Self { blocks, digest, ctx, context_json: None }
+    /// Blocks whose digest is known already, and a context that hashes to `ctx`.
+    pub(super) const fn hashed(
+        blocks: Blocks<'a>,
+        digest: [u8; 32],
+        ctx: ContextHash,
+        context_json: Option<&'a [u8]>,
+    ) -> Self {
+        Self { blocks, digest, ctx, context_json }
     }
 
     /// The master that a blocks frame carries, with the frame's context.
@@ -47,6 +52,18 @@ impl<'a> Master<'a> {
             return Err(Error::caller(ErrorKind::ContextHash));
         }
         Ok(Self { context_json: Some(canonical_json), ..self })
+    }
+
+    /// The frame of the blocks with the whole context, if it is known; to be given a key and its padding.
+    ///
+    /// # Errors
+    /// As [`Blocks::to_frame`] and [`FrameBuilder::tlv`].
+    pub fn to_frame(&self) -> Result<FrameBuilder<'a>> {
+        let frame = self.blocks.to_frame(self.ctx)?;
+        match self.context_json {
+            Some(json) => frame.context_json(json),
+            None => Ok(frame),
+        }
     }
 
     /// The blocks.

@@ -1,0 +1,106 @@
+//! The master that a store holds.
+#![deny(clippy::arithmetic_side_effects)]
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use sha2::{Digest, Sha256};
+
+use super::Origin;
+use super::agent::grown;
+use crate::error::Result;
+use crate::frame::ContextHash;
+use crate::mirror::blocks::{BlockSource, Blocks};
+use crate::mirror::diff::{DiffOptions, Rule, reserve, reserve_exact};
+use crate::mirror::master::Master;
+use crate::mirror::shape::Shape;
+
+/// A master with the state of its hash, so that blocks behind it are all there is to hash when it grows.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) id: String,
+    bytes: Vec<u8>,
+    shape: Shape,
+    hash: Sha256,
+    /// Lengths that the master has had, ascending, with its digest then; the last is the present one.
+    checkpoints: Vec<(u32, [u8; 32])>,
+    ctx: ContextHash,
+    /// For agents that are registered: the store's options.
+    pub(super) rule: Rule,
+}
+
+impl Held {
+    /// Copies and hashes `source`. Of its first so many blocks, for each of the ascending `lengths`, it keeps the digest.
+    pub(super) fn new(
+        id: &str,
+        source: &impl BlockSource,
+        options: DiffOptions,
+        origin: &Origin,
+        lengths: &[u32],
+    ) -> Result<Self> {
+        let shape = source.shape();
+        let rule = options.rule(shape.scalar())?;
+        let ctx = origin.hash(shape.dim())?;
+        let (mut bytes, mut checkpoints) = (Vec::new(), Vec::new());
+        reserve_exact(&mut bytes, shape.len())?;
+        reserve_exact(&mut checkpoints, lengths.len().saturating_add(1))?;
+        read(source, &mut bytes)?;
+        let mut hash = Sha256::new();
+        let mut hashed = 0;
+        for &rows in lengths.iter().filter(|&&rows| rows < shape.rows()).chain([&shape.rows()]) {
+            let end = shape.with_rows(rows)?.len();
+            hash.update(bytes.get(hashed..end).unwrap_or_default());
+            hashed = end;
+            checkpoints.push((rows, hash.clone().finalize().into()));
+        }
+        Ok(Self { id: String::from(id), bytes, shape, hash, checkpoints, ctx, rule })
+    }
+
+    pub(super) const fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    pub(super) fn blocks(&self) -> Result<Blocks<'_>> {
+        Blocks::new(self.shape, &self.bytes)
+    }
+
+    /// Appends the blocks of `source`, which go with those here; after an error nothing has changed.
+    pub(super) fn append(&mut self, source: &impl BlockSource) -> Result<()> {
+        let more = source.shape().rows();
+        if more == 0 {
+            return Ok(());
+        }
+        let shape = grown(&self.shape, self.shape.rows(), more)?;
+        reserve(&mut self.checkpoints, 1)?;
+        let from = self.bytes.len();
+        read(source, &mut self.bytes)?;
+        self.hash.update(self.bytes.get(from..).unwrap_or_default());
+        self.checkpoints.push((shape.rows(), self.hash.clone().finalize().into()));
+        self.shape = shape;
+        Ok(())
+    }
+
+    /// The master as it was when it had `rows` blocks, if it ever had so many.
+    pub(super) fn at<'a>(&'a self, rows: u32, origin: &'a Origin) -> Option<Master<'a>> {
+        let at = self.checkpoints.binary_search_by_key(&rows, |&(rows, _)| rows).ok()?;
+        let &(_, digest) = self.checkpoints.get(at)?;
+        let blocks = self.blocks().ok()?.prefix(rows)?;
+        Some(Master::hashed(blocks, digest, self.ctx, origin.json()))
+    }
+}
+
+/// Appends the blocks of `source` to `bytes`, which grow by doubling; after an error nothing has been appended.
+pub(super) fn read(source: &impl BlockSource, bytes: &mut Vec<u8>) -> Result<()> {
+    let (shape, from) = (source.shape(), bytes.len());
+    reserve(bytes, shape.len())?;
+    if let Some(blocks) = source.borrowed().filter(|blocks| *blocks.shape() == shape) {
+        bytes.extend_from_slice(blocks.as_bytes());
+        return Ok(());
+    }
+    bytes.resize(from.saturating_add(shape.len()), 0);
+    let copied = source.copy_into(bytes.get_mut(from..).unwrap_or_default());
+    if copied.is_err() {
+        bytes.truncate(from);
+    }
+    copied
+}
