@@ -34,7 +34,7 @@ for target in "${targets[@]}"; do
     # These take frames as well, and those of ledgers.
     case $target in
     beacon) corpus=(frame) ;;
-    inspect) corpus=(frame chunk) ;;
+    inspect) corpus=(frame chunk mirror) ;;
     index) corpus=(chunk index) ;;
     *) corpus=("$target") ;;
     esac
@@ -45,7 +45,7 @@ for target in "${targets[@]}"; do
     if ((seconds == 0)); then limit=(-runs=0); fi
     log=$(mktemp)
     if "$bin/$target" "${limit[@]}" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="artifacts/$target/" \
-        -print_final_stats=1 "${seeds[@]}" >"$log" 2>&1; then
+        -dict=frames.dict -print_final_stats=1 "${seeds[@]}" >"$log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
         coverage=$(grep -o 'cov: [0-9]* ft: [0-9]*' "$log" | tail -1 || true)
         peak=$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")

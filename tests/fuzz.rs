@@ -8,6 +8,7 @@ mod largest;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bitwire::beacon::mu16::Step;
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Against, StepChoice, Window, WindowOptions};
 use bitwire::frame::{Config, Context, ContextHash, Element, FrameBuilder, Key, Kind, TlvType};
@@ -15,6 +16,7 @@ use bitwire::fuzzing::TARGETS;
 use bitwire::ledger::{
     Chunk, ChunkBuilder, Encoding, IndexBuilder, Passkey, Proof, Span, encode_marks, encoded_marks_len,
 };
+use bitwire::mirror::{Blocks, DiffOptions, Master, Mode, Scalar, Shape};
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
 struct Random(u64);
@@ -336,6 +338,68 @@ fn ledger_files() -> Vec<Vec<u8>> {
     files
 }
 
+/// Blocks, and their mirrors in each mode, of every element.
+fn mirror_frames() -> Vec<Vec<u8>> {
+    let step = |delta_q16| Step::new(delta_q16).unwrap();
+    let context = Context::new("", "", "", 3).unwrap();
+    let (ctx, json) = (context.hash(), context.as_str().as_bytes());
+    let mut frames = Vec::new();
+    for scalar in [Scalar::F32, Scalar::F16, Scalar::Bf16, Scalar::Mu16(step(32768))] {
+        let shape = Shape::new(scalar, 9, 3).unwrap();
+        // As floats between 1 and 4.
+        let top = if scalar == Scalar::F16 { 0x3C } else { 0x3F };
+        let element = |i: usize, low: u8| {
+            let mut element = vec![0; scalar.size()];
+            element[scalar.size() - 2] = low.wrapping_mul(i as u8);
+            element[scalar.size() - 1] = top + low % 2 * 2;
+            element
+        };
+        let master: Vec<u8> = (0..27).flat_map(|i| element(i, 64)).collect();
+        // Blocks 0, 1, 4 and 8 differ.
+        let low = |i: usize| if matches!(i / 3, 0 | 1 | 4 | 8) { 65 } else { 64 };
+        let agent: Vec<u8> = (0..27).flat_map(|i| element(i, low(i))).collect();
+        let (master, agent) = (Blocks::new(shape, &master).unwrap(), Blocks::new(shape, &agent).unwrap());
+        let blocks = master.to_frame(ctx).unwrap();
+        frames.push(blocks.encode().unwrap());
+        frames.push(blocks.align_payload(64).digest().context_json(json).unwrap().encode().unwrap());
+        let master = Master::new(master, ctx).context_json(json).unwrap();
+        for (mode, threshold) in [(Mode::Replace, 0.0), (Mode::Add, 0.5), (Mode::AddMu16(step(77)), 1e-4)] {
+            let mut payload = Vec::new();
+            let Ok(diff) = master.diff_to_vec(&agent, DiffOptions { mode, threshold }, &mut payload) else {
+                assert!(matches!(scalar, Scalar::Mu16(_)));
+                continue;
+            };
+            assert_eq!(diff.rows(), 4);
+            let frame = diff.to_frame().unwrap();
+            frames.push(frame.encode().unwrap());
+            frames.push(frame.digest().align_payload(64).encode().unwrap());
+        }
+    }
+    frames
+}
+
+/// Inputs of the target that makes differences: kind and how, then steps, dim, rows, threshold, seed, and bytes.
+fn differences() -> Vec<Vec<u8>> {
+    let mut random = Random(11);
+    let mut inputs = Vec::new();
+    for kind in 0..12u8 {
+        for how in [0, 64, 128 + 11, 192 + 16] {
+            let mut input = vec![kind | if how & 1 == 1 { 128 } else { 0 }, how];
+            let is_mu16 = [kind % 4 == 3, kind / 4 == 2].map(usize::from);
+            input.extend((0..4 * is_mu16.iter().sum::<usize>()).map(|_| random.next() as u8));
+            let (dim, rows) = *random.pick(&[(2u16, 149u16), (15, 63), (16, 64), (256, 3), (299, 4), (0, 6)]);
+            input.extend(dim.to_le_bytes());
+            input.extend(rows.to_le_bytes());
+            input.extend(1e-2f64.to_le_bytes());
+            // The seed chooses the threshold.
+            input.push(random.next() as u8);
+            input.extend((0..97).map(|_| random.next() as u8));
+            inputs.push(input);
+        }
+    }
+    inputs
+}
+
 fn proofs() -> Vec<Vec<u8>> {
     let digests: Vec<_> = (0..23).map(|i| [i; 32]).collect();
     let mut path = [[0; 32]; Proof::MAX_PATH];
@@ -371,6 +435,8 @@ fn built(target: &str) -> Vec<Vec<u8>> {
             [ledger_frames(None), ledger_frames(Some(&Key::new(&[9; 32]).unwrap()))].concat()
         }
         "recovery" => ledger_files(),
+        "mirror" => mirror_frames(),
+        "diff" => differences(),
         "proof" => proofs(),
         "tinymind" => json_ledgers(),
         "frame" | "beacon" | "inspect" => frames(),
@@ -441,10 +507,21 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             frame
         }));
     }
+    if target == "mirror" {
+        let frames = mirror_frames();
+        for frame in [&frames[2], &frames[6], &frames[24]] {
+            seeds.extend((0..frame.len() * 8).map(|bit| {
+                let mut frame = frame.clone();
+                frame[bit / 8] ^= 1 << (bit % 8);
+                frame
+            }));
+        }
+    }
     if target == "inspect" {
         let frames = built("chunk");
         seeds.extend([frames[..6].concat(), frames[3..8].concat()]);
         seeds.extend(frames);
+        seeds.extend(mirror_frames());
     }
     if matches!(target, "frame" | "inspect") {
         seeds.extend(at_edges());
@@ -462,7 +539,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 #[ignore = "writes to tests/corpus"]
 fn write_seeds() {
-    for target in ["chunk", "context", "frame", "proof", "recovery", "results", "tinymind"] {
+    for target in ["chunk", "context", "diff", "frame", "mirror", "proof", "recovery", "results", "tinymind"]
+    {
         let folder = root().join("tests/corpus").join(target);
         fs::create_dir_all(&folder).unwrap();
         for (i, seed) in built(target).into_iter().enumerate() {
@@ -490,7 +568,9 @@ fn run(name: &str, rounds: usize) {
     let mut random = Random(name.bytes().map(u64::from).sum());
     for _ in 0..rounds {
         let mut bytes = random.pick(&seeds).clone();
-        if matches!(name, "frame" | "beacon" | "chunk" | "index" | "inspect") && random.below(2) == 0 {
+        if matches!(name, "frame" | "beacon" | "chunk" | "index" | "inspect" | "mirror")
+            && random.below(2) == 0
+        {
             mutate_tlvs(&mut bytes, &mut random);
         }
         if random.below(4) != 0 {
@@ -518,10 +598,12 @@ bodies! {
     chunk: 2000,
     context: 4000,
     crc16: 1000,
+    diff: 1000,
     frame: 1000,
     index: 3000,
     inspect: 300,
     ledger: 200,
+    mirror: 3000,
     moments: 100,
     mu16: 1000,
     npy: 2000,

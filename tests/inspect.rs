@@ -2,6 +2,7 @@
 #![cfg(feature = "alloc")]
 // Tests state expectations by panicking, their helpers too.
 
+use bitwire::beacon::mu16::Step;
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Beacon, CalibrationBuilder, Drift, Reference, Results, Weights};
 use bitwire::frame::{Config, Context, ContextHash, Element, Frame, FrameBuilder, Kind, TlvType, crc16};
@@ -9,6 +10,7 @@ use bitwire::inspect::{Content, MAX_SPANS, Report, Verdict, inspect};
 use bitwire::ledger::{
     Chunk, ChunkBuilder, Encoding, Index, IndexBuilder, Passkey, Span, encode_marks, encoded_marks_len,
 };
+use bitwire::mirror::{Blocks, DiffOptions, Master, MirrorView, Mode, Scalar, Shape};
 use bitwire::{Error, ErrorKind};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -25,6 +27,8 @@ fn parsers(bytes: &[u8]) -> (Vec<Error>, usize) {
         Kind::BEACON => errors.extend(Beacon::from_frame(&frame).err()),
         Kind::LEDGER_CHUNK => errors.extend(Chunk::from_frame(&frame).err()),
         Kind::LEDGER_INDEX => errors.extend(Index::from_frame(&frame).err()),
+        Kind::MIRROR => errors.extend(MirrorView::from_frame(&frame).err()),
+        Kind::BLOCKS => errors.extend(Blocks::from_frame(&frame).err()),
         _ => {}
     }
     assert_eq!(errors.first().copied(), frame.check_content().err());
@@ -540,9 +544,70 @@ fn ledger() -> Vec<Vec<u8>> {
     frames
 }
 
+/// `rows` blocks of `dim` elements, by their numbers.
+fn block_bytes(rows: u32, dim: u32, element: impl Fn(u32, u32) -> Vec<u8>) -> Vec<u8> {
+    (0..rows).flat_map(|row| (0..dim).flat_map(|column| element(row, column)).collect::<Vec<_>>()).collect()
+}
+
+/// Blocks, and a mirror in which the blocks of `differ` differ. `element` says what stands in a block's column, of the master
+/// or not of the master.
+fn mirror(
+    scalar: Scalar,
+    (rows, dim): (u32, u32),
+    differ: &[u32],
+    options: DiffOptions,
+    element: impl Fn(bool, u32, u32) -> Vec<u8>,
+) -> [Vec<u8>; 2] {
+    let context = Context::new("space", "model", "", dim).unwrap();
+    let json = context.as_str().as_bytes();
+    let shape = Shape::new(scalar, rows, dim).unwrap();
+    let master = block_bytes(rows, dim, |row, column| element(true, row, column));
+    let agent = block_bytes(rows, dim, |row, column| element(!differ.contains(&row), row, column));
+    let master = Blocks::new(shape, &master).unwrap();
+    let agent = Blocks::new(shape, &agent).unwrap();
+    let blocks = master.to_frame(context.hash()).unwrap().context_json(json).unwrap();
+    let master = Master::new(master, context.hash()).context_json(json).unwrap();
+    let mut payload = Vec::new();
+    let diff = master.diff_to_vec(&agent, options, &mut payload).unwrap();
+    assert_eq!(diff.rows() as usize, differ.len());
+    [blocks.encode().unwrap(), diff.to_frame().unwrap().encode().unwrap()]
+}
+
+/// Each mode and each element, small enough for every bit.
+fn mirrors() -> Vec<[Vec<u8>; 2]> {
+    let step = |delta_q16| Step::new(delta_q16).unwrap();
+    let exact = DiffOptions::default();
+    let add = |mode| DiffOptions { mode, threshold: 1e-4 };
+    let f32 = |master, row: u32, column: u32| {
+        let x = row as f32 + column as f32 / 4.0;
+        if master { x } else { x * 1.5 + 0.125 }.to_le_bytes().to_vec()
+    };
+    // 1.0, or numbers from -2.0 on.
+    let half = |one: u16, minus_two: u16| {
+        move |master, row: u32, column: u32| {
+            let x = if master { one } else { minus_two + (row + column) as u16 };
+            x.to_le_bytes().to_vec()
+        }
+    };
+    let int = |master, row: u32, column: u32| {
+        let q = (row * 7) as i16 - if master { 0 } else { column as i16 + 64 };
+        q.to_le_bytes().to_vec()
+    };
+    vec![
+        mirror(Scalar::F32, (6, 9), &[0, 3, 4], exact, f32),
+        mirror(Scalar::F16, (12, 2), &[0, 1, 2, 3, 5, 6, 7, 8, 9, 11], add(Mode::Add), half(0x3C00, 0xC000)),
+        mirror(Scalar::Bf16, (3, 8), &[2], add(Mode::AddMu16(step(1024))), half(0x3F80, 0xC000)),
+        mirror(Scalar::Mu16(step(32768)), (4, 3), &[1, 3], exact, int),
+        mirror(Scalar::F32, (2, 1), &[], exact, f32),
+    ]
+}
+
 /// A frame of a ledger and how a field or a byte of it is changed, then digest and CRC-16 made good.
 fn tampered() -> impl Strategy<Value = Vec<u8>> {
-    let frames = ledger();
+    tampered_of(ledger())
+}
+
+fn tampered_of(frames: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let edge = prop_oneof![
         Just(0u64),
         Just(1),
@@ -581,6 +646,11 @@ proptest! {
     }
 
     #[test]
+    fn agrees_on_tampered_mirrors(bytes in tampered_of(mirrors().concat())) {
+        check(&bytes);
+    }
+
+    #[test]
     fn agrees_on_ledger_files(order in proptest::collection::vec(0..6usize, 0..4), bad in tampered(), at in 0..6usize) {
         let frames = ledger();
         let mut file: Vec<&[u8]> = order.iter().map(|i| &frames[*i][..]).collect();
@@ -607,6 +677,68 @@ fn agrees_on_every_bit_of_a_ledger() {
             check(&frame[..len]);
         }
     }
+}
+
+/// The same of blocks and mirrors.
+#[test]
+fn agrees_on_every_bit_of_blocks_and_mirrors() {
+    let frames = mirrors();
+    for frame in [&frames[3][0], &frames[0][1], &frames[2][1], &frames[4][1]] {
+        assert!(check(frame).is_valid());
+        for bit in 32..frame.len() * 8 {
+            let mut bytes = frame.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            reseal(&mut bytes);
+            check(&bytes);
+        }
+        for len in 0..frame.len() {
+            check(&frame[..len]);
+        }
+    }
+}
+
+/// A place of a mirror's payload: the value of an index.
+fn index_at(frame: &[u8], index: usize) -> usize {
+    usize::try_from(Frame::parse(frame).unwrap().0.payload_offset()).unwrap() + 4 * index
+}
+
+/// The index that is out of place is the one that is bad, and those after it are not.
+#[test]
+fn names_the_index_that_is_out_of_place() {
+    let [_, frame] = &mirrors()[1];
+    let at = index_at(frame, 0);
+    let bad = |changes: &[(usize, u32)]| {
+        let mut bytes = frame.clone();
+        for (index, new) in changes {
+            bytes[at + 4 * index..][..4].copy_from_slice(&new.to_le_bytes());
+        }
+        reseal(&mut bytes);
+        let report = check(&bytes);
+        let bad = report.spans().filter_map(|span| match span.verdict {
+            Verdict::Bad(kind) => Some(format!("{} {} {}", span.field, span.value, kind.name())),
+            _ => None,
+        });
+        bad.collect::<Vec<_>>()
+    };
+    assert_eq!(bad(&[(3, 4)]), Vec::<String>::new());
+    assert_eq!(bad(&[(3, 2)]), ["indices[3] block 2 Order"]);
+    assert_eq!(bad(&[(3, 12)]), ["indices[3] block 12 PastEnd"]);
+    assert_eq!(bad(&[(9, u32::MAX)]), ["indices[9] block 4294967295 PastEnd"]);
+    assert_eq!(bad(&[(0, 1)]), ["indices[1] block 1 Order"]);
+    assert_eq!(bad(&[(1, 77), (5, 5)]), ["indices[1] block 77 PastEnd", "indices[5] block 5 Order"]);
+    // Sixteen are told.
+    let [_, many] = mirror(
+        Scalar::Bf16,
+        (99, 1),
+        &(0..99).collect::<Vec<_>>(),
+        DiffOptions::default(),
+        |master, _, _| vec![0, u8::from(master)],
+    );
+    let mut bytes = many.clone();
+    bytes[index_at(&many, 0)..][..4 * 99].fill(0);
+    reseal(&mut bytes);
+    let report = check(&bytes);
+    assert_eq!(report.spans().filter(|span| matches!(span.verdict, Verdict::Bad(_))).count(), 16);
 }
 
 /// What the ledger's rules refuse between chunks that are good by themselves.
@@ -892,6 +1024,45 @@ fn golden_ledger() {
         text += &format!("== {title} ==\n\n{}\n", check(&bytes));
     }
     golden("ledger.txt", &text);
+}
+
+/// A mirror of each mode, and blocks; long ones; both with breaches.
+#[cfg(feature = "hmac")]
+#[test]
+fn golden_mirror() {
+    let frames = mirrors();
+    let differ: Vec<u32> = (0..400).filter(|block| block % 16 < 7).collect();
+    let long = mirror(Scalar::F32, (400, 300), &differ, DiffOptions::default(), |master, row, column| {
+        let x = (row * 300 + column) as f32;
+        if master { x } else { -x - 0.5 }.to_le_bytes().to_vec()
+    });
+    let with = |frame: &[u8], changes: &[(usize, u8)]| {
+        let mut bytes = frame.to_vec();
+        changes.iter().for_each(|&(at, byte)| bytes[at] = byte);
+        reseal(&mut bytes);
+        bytes
+    };
+    let [blocks, replace] = &frames[0];
+    let add = &frames[1][1];
+    let at = index_at(add, 0);
+    let mut text = String::new();
+    for (title, bytes) in [
+        ("blocks, and a mirror that replaces", frames[0].concat()),
+        ("a mirror that adds", add.clone()),
+        ("a mirror that adds in MU16", frames[2][1].clone()),
+        ("MU16 blocks, and a mirror of them", frames[3].concat()),
+        ("a mirror without a difference", frames[4][1].clone()),
+        ("many blocks, and many that differ", long.concat()),
+        // The element, rows, and dim.
+        ("blocks with breaches", with(blocks, &[(16, 2), (22, 0), (26, 8)])),
+        ("blocks with a row too many", with(blocks, &[(22, 7)])),
+        // rows; mode, reserved, the sign of the threshold.
+        ("a mirror with breaches", with(replace, &[(22, 7), (53, 2), (56, 1), (57, 0xBF)])),
+        ("indices out of place", with(add, &[(at + 4, 0), (at + 16, 99), (at + 36, 9)])),
+    ] {
+        text += &format!("== {title} ==\n\n{}\n", check(&bytes));
+    }
+    golden("mirror.txt", &text);
 }
 
 #[cfg(feature = "hmac")]

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::frame::{Frame, Key, Kind, TlvType};
 use crate::inspect::{Content, MAX_SPANS, Report, Verdict, inspect_with_key};
 use crate::ledger::{Chunk, Index};
+use crate::mirror::{Blocks, MirrorView};
 
 /// [`inspect`](crate::inspect::inspect): sections and spans cover the input without a gap, each section's error is what
 /// the parsers say of the bytes that start there, and neither of its texts steers a terminal.
@@ -71,6 +72,8 @@ fn parsers(bytes: &[u8], offset: u64) -> Vec<Error> {
                 Kind::BEACON => errors.extend(Beacon::from_frame(&frame).err()),
                 Kind::LEDGER_CHUNK => errors.extend(Chunk::from_frame(&frame).err()),
                 Kind::LEDGER_INDEX => errors.extend(Index::from_frame(&frame).err()),
+                Kind::MIRROR => errors.extend(MirrorView::from_frame(&frame).err()),
+                Kind::BLOCKS => errors.extend(Blocks::from_frame(&frame).err()),
                 _ => {}
             }
             assert_eq!(errors.first().copied(), frame.check_content().err());

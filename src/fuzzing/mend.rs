@@ -88,6 +88,11 @@ fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
     {
         return done;
     }
+    if matches!(bytes.get(15), Some(3 | 6))
+        && let Some(done) = mend_mirror(bytes, at, error.kind())
+    {
+        return done;
+    }
     let mut put = |at: usize, new: &[u8]| {
         bytes.get_mut(at..at.checked_add(new.len())?)?.copy_from_slice(new);
         Some(())
@@ -151,6 +156,9 @@ fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
 
 /// The same for what chunks and indexes have; the outer `None` where it is not theirs.
 fn mend_ledger(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option<()>> {
+    if let Some(done) = mend_parts(bytes, at, kind) {
+        return Some(done);
+    }
     let is_chunk = bytes[15] == 1;
     let value: usize = Parts::of(bytes)
         .and_then(|parts| parts.tlvs.iter().find(|(tlv, _)| *tlv == 0x10).map(|(_, tlv)| tlv.start + 3))
@@ -167,28 +175,6 @@ fn mend_ledger(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option
     let (at, new) = match kind {
         // Nothing fits there.
         ErrorKind::PastEnd { end: 0, .. } => return Some(None),
-        ErrorKind::TlvMissing { tlv } => {
-            let len = if tlv == 0x10 { 24 } else { 88 };
-            let new = [&[tlv, 0, len][..], &alloc::vec![0; len.into()]].concat();
-            bytes.splice(at..at, new);
-            return Some(Some(()));
-        }
-        ErrorKind::DigestMissing => {
-            bytes.splice(at..at, [&[TlvType::DIGEST, 0, 33, 1][..], &[0; 32]].concat());
-            return Some(Some(()));
-        }
-        ErrorKind::ForeignTlv { .. } => {
-            let len = u16::from_be_bytes([bytes[at + 1], bytes[at + 2]]);
-            bytes.drain(at..at + 3 + usize::from(len));
-            return Some(Some(()));
-        }
-        ErrorKind::Shape { field: "CONFIG_V1.payload_len", needed, .. } => {
-            let Some(parts) = Parts::of(bytes).filter(|_| needed <= 1 << 14) else { return Some(None) };
-            let mut payload = bytes[parts.payload.clone()].to_vec();
-            payload.resize(usize::try_from(needed).unwrap(), 0);
-            bytes.splice(parts.payload, payload);
-            (at, needed.to_be_bytes().to_vec())
-        }
         ErrorKind::Code { field: "CONFIG_V1.element", .. } if !is_chunk => (at, alloc::vec![0]),
         ErrorKind::Code { field: "CONFIG_V1.element", .. } => {
             (at, alloc::vec![if bytes.get(value + 20) == Some(&0) { 3 } else { 2 }])
@@ -231,6 +217,76 @@ fn mend_ledger(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option
         ErrorKind::PastEnd { .. } | ErrorKind::TrailingBytes { .. } => return Some(None),
         ErrorKind::SpareBits => (at, alloc::vec![0]),
         ErrorKind::Utf8 { .. } => (at, alloc::vec![b'a']),
+        _ => return None,
+    };
+    bytes[at..at + new.len()].copy_from_slice(&new);
+    Some(Some(()))
+}
+
+/// TLVs that are missing or do not belong there, and the payload's length; the outer `None` for all else.
+fn mend_parts(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option<()>> {
+    match kind {
+        ErrorKind::TlvMissing { tlv } => {
+            let len = *[24, 88, 48].get(usize::from(tlv).checked_sub(0x10)?)?;
+            let new = [&[tlv, 0, len][..], &alloc::vec![0; len.into()]].concat();
+            bytes.splice(at..at, new);
+        }
+        ErrorKind::DigestMissing => {
+            bytes.splice(at..at, [&[TlvType::DIGEST, 0, 33, 1][..], &[0; 32]].concat());
+        }
+        ErrorKind::ForeignTlv { .. } => {
+            let len = u16::from_be_bytes([bytes[at + 1], bytes[at + 2]]);
+            bytes.drain(at..at + 3 + usize::from(len));
+        }
+        ErrorKind::Shape { field: "CONFIG_V1.payload_len", needed, .. } => {
+            let Some(parts) = Parts::of(bytes).filter(|_| needed <= 1 << 14) else { return Some(None) };
+            let mut payload = bytes[parts.payload.clone()].to_vec();
+            payload.resize(usize::try_from(needed).unwrap(), 0);
+            bytes.splice(parts.payload, payload);
+            bytes[at..at + 8].copy_from_slice(&needed.to_be_bytes());
+        }
+        _ => return None,
+    }
+    Some(Some(()))
+}
+
+/// The same for what blocks and mirrors have.
+fn mend_mirror(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option<()>> {
+    if let Some(done) = mend_parts(bytes, at, kind) {
+        return Some(done);
+    }
+    let value = Parts::of(bytes)
+        .and_then(|parts| parts.tlvs.iter().find(|(tlv, _)| *tlv == 0x12).map(|(_, tlv)| tlv.start + 3));
+    // Behind CONFIG_V1's header, dim is 8 bytes on.
+    let dim_at = 15 + 8;
+    let any = |found: u8| [1, 5, 6, 7][usize::from(found % 4)];
+    let (at, new) = match (kind, value) {
+        (ErrorKind::Code { field: "MIRROR_V1.mode", found }, _) => (at, alloc::vec![found % 2]),
+        (ErrorKind::Code { field: "MIRROR_V1.master_element", found }, _) => {
+            let adds = bytes[at - 1] == 1;
+            (at, alloc::vec![if adds { found % 3 + 5 } else { any(found) }])
+        }
+        (ErrorKind::Code { field: "CONFIG_V1.element", found }, Some(value)) if bytes[15] == 3 => {
+            let as_mu16 = bytes[value + 4] == 1 && found % 2 == 0;
+            (at, alloc::vec![if as_mu16 { 1 } else { bytes[value + 5] }])
+        }
+        (ErrorKind::Code { field: "CONFIG_V1.element", found }, _) => (at, alloc::vec![any(found)]),
+        (ErrorKind::Size { field: "the master" }, _) => (dim_at, 1u32.to_be_bytes().to_vec()),
+        // rows and dim.
+        (ErrorKind::Size { field: "payload" }, _) => (dim_at - 4, [1u32.to_be_bytes(); 2].concat()),
+        (ErrorKind::PastEnd { field: "CONFIG_V1.rows", end, .. }, _) => {
+            (at, u32::try_from(end).unwrap().to_be_bytes().to_vec())
+        }
+        (ErrorKind::Order { field: "the index of a block" }, _) => {
+            let before = u32::from_le_bytes(*bytes.get(at - 4..).and_then(<[u8]>::first_chunk)?);
+            let Some(next) = before.checked_add(1) else { return Some(None) };
+            (at, next.to_le_bytes().to_vec())
+        }
+        (ErrorKind::PastEnd { field: "the index of a block", .. }, Some(value)) => {
+            let index = u32::from_le_bytes(*bytes.get(at..).and_then(<[u8]>::first_chunk)?);
+            let Some(total) = index.checked_add(1) else { return Some(None) };
+            (value, total.to_be_bytes().to_vec())
+        }
         _ => return None,
     };
     bytes[at..at + new.len()].copy_from_slice(&new);

@@ -19,6 +19,7 @@ mod inspect;
 mod ledger_files;
 mod ledger_frames;
 mod mend;
+mod mirror;
 mod moments;
 mod npy;
 mod npz;
@@ -26,6 +27,7 @@ mod numbers;
 mod proof;
 mod recovery;
 mod second_ledger;
+mod second_mirror;
 mod second_reader;
 mod tinymind;
 
@@ -35,6 +37,7 @@ pub use frame::frame;
 pub use inspect::inspect;
 pub use ledger_files::ledger;
 pub use ledger_frames::{chunk, index};
+pub use mirror::{diff, mirror};
 pub use moments::{moments, window};
 pub use npy::npy;
 pub use npz::npz;
@@ -57,10 +60,12 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("chunk", chunk),
     ("context", context),
     ("crc16", crc16),
+    ("diff", diff),
     ("frame", frame),
     ("index", index),
     ("inspect", inspect),
     ("ledger", ledger),
+    ("mirror", mirror),
     ("moments", moments),
     ("mu16", mu16),
     ("npy", npy),

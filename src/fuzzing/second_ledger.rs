@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::second_reader::{self, Verdict, check, number};
 
 /// A little-endian number of the `len` bytes at `at`.
-fn little(bytes: &[u8], at: usize, len: usize) -> u64 {
+pub(super) fn little(bytes: &[u8], at: usize, len: usize) -> u64 {
     bytes[at..at + len].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Chunk {
 }
 
 /// The one TLV of 03 to 7F that a kind has: where its value starts.
-fn only(bytes: &[u8], kind: u8, tlv: u8) -> Result<usize, (&'static str, u64)> {
+pub(super) fn only(bytes: &[u8], kind: u8, tlv: u8) -> Result<usize, (&'static str, u64)> {
     let tlvs = second_reader::tlvs(bytes)?;
     check(bytes[15] == kind, "Kind", 15)?;
     let after = tlvs.iter().find(|(other, ..)| *other >= tlv).unwrap();

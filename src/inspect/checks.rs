@@ -4,8 +4,8 @@
 
 use alloc::vec::Vec;
 
-use super::ledger;
 use super::walk::{Anatomy, Config, Verify};
+use super::{ledger, mirror};
 use crate::beacon::Results;
 use crate::beacon::stats::Sigma;
 use crate::error::ErrorKind;
@@ -30,6 +30,8 @@ pub(super) fn check(frame: &mut Anatomy<'_>, key: Option<Verify<'_>>) {
         Some(config) if config.kind == Kind::BEACON => check_beacon(frame, config),
         Some(config) if config.kind == Kind::LEDGER_CHUNK => ledger::check_chunk(frame, config),
         Some(config) if config.kind == Kind::LEDGER_INDEX => ledger::check_index(frame, config),
+        Some(config) if config.kind == Kind::MIRROR => mirror::check_mirror(frame, config),
+        Some(config) if config.kind == Kind::BLOCKS => mirror::check_blocks(frame, config),
         _ => {}
     }
     if let Some(verify) = key {

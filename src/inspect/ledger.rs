@@ -600,7 +600,11 @@ impl<'a> Follows<'a> {
 }
 
 /// The value of a TLV that the kind requires; a breach where it is missing for certain.
-fn required<'a, T>(frame: &mut Anatomy<'a>, tlv: u8, value: fn(&Anatomy<'a>) -> Option<T>) -> Option<T> {
+pub(super) fn required<'a, T>(
+    frame: &mut Anatomy<'a>,
+    tlv: u8,
+    value: fn(&Anatomy<'a>) -> Option<T>,
+) -> Option<T> {
     let found = value(frame);
     if found.is_none() && frame.complete && frame.tlv(tlv).is_none() {
         frame.find_missing(frame.place_of(tlv), ErrorKind::TlvMissing { tlv });

@@ -19,13 +19,16 @@
 //!
 //! Chunks of a ledger that follow one another are held to the ledger's rules as well: ids, positions, contexts, marks.
 //!
-//! What the bytes have to be is stated in spec/frame.md, spec/beacon.md and spec/ledger.md.
+//! What the bytes have to be is stated in spec/frame.md, spec/beacon.md, spec/ledger.md and
+//! spec/mirror.md.
 
 mod checks;
 mod explain;
 mod explain_ledger;
+mod explain_mirror;
 mod json;
 mod ledger;
+mod mirror;
 mod tables;
 mod text;
 mod walk;

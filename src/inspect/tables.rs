@@ -263,7 +263,8 @@ mod tests {
         let spec = concat!(
             include_str!("../../spec/frame.md"),
             include_str!("../../spec/beacon.md"),
-            include_str!("../../spec/ledger.md")
+            include_str!("../../spec/ledger.md"),
+            include_str!("../../spec/mirror.md")
         );
         for (tlv_type, heading) in [
             (TlvType::CONFIG, "\n## CONFIG_V1\n"),
@@ -271,6 +272,7 @@ mod tests {
             (TlvType::LEDGER_CHUNK, "\n### LEDGER_CHUNK_V1\n"),
             (TlvType::LEDGER_INDEX, "\n### LEDGER_INDEX_V1\n"),
             (TlvType::LEDGER_MARKS, "\n### LEDGER_MARKS_V1\n"),
+            (TlvType::MIRROR, "\n### MIRROR_V1\n"),
         ] {
             let section = spec.split(heading).nth(1).unwrap();
             let rows = section.lines().skip_while(|line| *line != "| off | size | field |").skip(2);
