@@ -1,0 +1,102 @@
+//! Measures a master and an agent (.npy, `<f4`, C order) for benches/mirror_numpy.py: `mirror_once MASTER AGENT TIMES` prints
+//! one line of JSON, medians in microseconds. Without files (as under `cargo test --benches`) it does nothing.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use bitwire::io::npy::NpyBlocks;
+use bitwire::mirror::{BlockSource, Blocks, DiffOptions, Master, MasterMirror, Mode};
+
+/// The plain read that register_mirror is compared with: every byte of both, and nothing done with them.
+fn read_both(a: &[u8], b: &[u8]) -> u64 {
+    let mut sums = [0u64; 16];
+    for (a, b) in a.as_chunks::<128>().0.iter().zip(b.as_chunks::<128>().0) {
+        let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+        for (sum, (a, b)) in sums.iter_mut().zip(words) {
+            *sum |= u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        }
+    }
+    sums.iter().fold(0, |sum, x| sum | x)
+}
+
+fn median(times: usize, mut run: impl FnMut()) -> f64 {
+    let mut samples: Vec<f64> = (0..times)
+        .map(|_| {
+            let started = Instant::now();
+            run();
+            started.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let [master, agent, times] = arguments.as_slice() else { return };
+    let times: usize = times.parse().expect("times");
+    let files = [master, agent].map(|path| NpyBlocks::open(path, None).expect("a .npy array"));
+    // Where the blocks start is the allocator's choice, as it is NumPy's.
+    let [master, agent] =
+        files.each_ref().map(|file| file.borrowed().expect("f32 in C order").as_bytes().to_vec());
+    let shape = files[0].shape();
+    drop(files);
+    let [master, agent] = [&master, &agent].map(|bytes| Blocks::new(shape, bytes).expect("blocks"));
+
+    let options = |mode| DiffOptions { mode, threshold: 1e-4 };
+    let mut store = MasterMirror::new(options(Mode::Replace));
+    store.register_master("master", &master).expect("master");
+    let mut adding = MasterMirror::new(options(Mode::Add));
+    adding.register_master("master", &master).expect("master");
+    let mut exact = MasterMirror::new(DiffOptions::default());
+    exact.register_master("master", &master).expect("master");
+
+    let mut out = vec![1u8; shape.len()];
+    let differing = store.register_mirror("agent", &agent).expect("agent").difference_blocks;
+    let results = [
+        (
+            "read both",
+            median(times, || {
+                black_box(read_both(black_box(master.as_bytes()), black_box(agent.as_bytes())));
+            }),
+        ),
+        (
+            "register",
+            median(times, || {
+                store.register_mirror("agent", black_box(&agent)).expect("agent");
+            }),
+        ),
+        (
+            "register, add",
+            median(times, || {
+                adding.register_mirror("agent", black_box(&agent)).expect("agent");
+            }),
+        ),
+        (
+            "register, threshold 0",
+            median(times, || {
+                exact.register_mirror("agent", black_box(&agent)).expect("agent");
+            }),
+        ),
+        ("copy", median(times, || black_box(&mut out).copy_from_slice(black_box(master.as_bytes())))),
+        (
+            "reconstruct into",
+            median(times, || store.reconstruct_into("agent", black_box(&mut out)).expect("out")),
+        ),
+        (
+            "reconstruct fresh",
+            median(times, || {
+                black_box(store.reconstruct("agent").expect("agent"));
+            }),
+        ),
+        (
+            "digest",
+            median(times.min(200), || {
+                black_box(Master::new(black_box(master), bitwire::frame::ContextHash([0; 8])));
+            }),
+        ),
+    ];
+    assert_eq!(out, agent.as_bytes());
+    let members: Vec<String> = results.iter().map(|(name, us)| format!("\"{name}\": {us}")).collect();
+    println!("{{\"differing\": {differing}, {}}}", members.join(", "));
+}
