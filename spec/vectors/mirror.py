@@ -1115,7 +1115,9 @@ def apply_cases(c):
     made("apply-mu16-step-max", "the largest step: x' is rounded to f32", F32, [0, 0, 0], [1, 32767, -32768], [encode((s, Fraction(q * U32_MAX, 65536)), F32) for s, q in ((0, 1), (0, 32767), (1, 32768))], MU16, U32_MAX)
     made("apply-mu16-f16-overflow", "beyond f16", F16, of(F16, 65504, 65504, -65504, 0), [16, 15, -16, 32767], of(F16, "inf", 65504, "-inf", 32768), MU16, 65536)
     made("apply-mu16-f16-overflow-step", "far beyond f16", F16, of(F16, 0, 0), [32767, -32768], of(F16, "inf", "-inf"), MU16, U32_MAX)
-    made("apply-mu16-x-rounded-first", "x' is an f32 before it is added", F32, of(F32, -2 ** 24), [257], None, MU16, 2 ** 24 + 2 ** 16 + 1)
+    for element in FLOATS:
+        made("apply-mu16-%s-x-rounded-first" % NAME[element], "x' is an f32 before it is added: 256 + 2^-16 is 256, 768 + 3 * 2^-16 is 768 + 2^-14", element, of(element, -256, -768), [1, 3],
+             of(element, 0, Fraction(1, 2 ** 14)), MU16, 2 ** 24 + 1)
 
     # --- which master ------------------------------------------------------------------------------------------
     element, dim = F32, 2
