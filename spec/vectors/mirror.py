@@ -911,6 +911,20 @@ def diff_cases(c):
         master, agent = sample(rng, element, 3)
         d("diff-%s-same" % NAME[element], "the agent is the master", element, 3, master, master, indices=[], saturated=0)
         d("diff-%s-all" % NAME[element], "every block differs, by one bit", element, 1, [0x3C00, 0x3C01, 0x3C02], [0x3C01, 0x3C00, 0x3C03], indices=[0, 1, 2])
+    # --- many blocks, and blocks of many elements -------------------------------------------------------------
+    many = [0, 31, 32, 62, 63, 64, 65, 127, 128, 129, 199]
+    for element in ELEMENTS:
+        master = drawn(rng, element, 200)
+        agent = [x ^ (1 if i in many else 0) for i, x in enumerate(master)]
+        d("diff-%s-many" % NAME[element], "11 of 200 blocks differ", element, 1, master, agent, indices=many)
+        master = [0] * 200
+        one, two = (1, 2) if element == MU16 else of(element, 1, 2)
+        agent = [two if i in many else 0 if i % 3 else one for i in range(200)]
+        d("diff-%s-many-threshold" % NAME[element], "the same with a threshold, up to which others differ", element, 1, master, agent, threshold=1.0, delta_q16=65536 if element == MU16 else 0, indices=many)
+        d("diff-%s-long" % NAME[element], "blocks of 600 elements, of which the last differs", element, 600, [0] * 1200, [0] * 1199 + [1], indices=[1])
+    for at in (255, 256, 599):
+        d("diff-mu16-long-%d" % at, "blocks of 600 elements, of which one has no difference", F16, 600, [0] * 1200, [0x7E00 if i == 600 + at else 0 for i in range(1200)], ADD, MU16, 65536, error=(1, at))
+    d("diff-mu16-long-saturated", "the same, two of which are saturated", F16, 600, [0] * 1200, [0x7BFF if i in (600, 1199) else 0x3C00 for i in range(1200)], ADD, MU16, 65536, indices=[0, 1], saturated=2)
     d("diff-one-bit", "one bit of the last element of the last block", F32, 17, [0] * 34, [0] * 33 + [1], indices=[1])
 
     # --- thresholds at a norm, and one ulp below ---------------------------------------------------------------
@@ -1076,6 +1090,16 @@ def apply_cases(c):
         whole("apply-threshold-%s" % NAME[element], "what was left out is the master's", element, 17, master, agent, threshold=found[3], expect=expected)
         whole("apply-same-%s" % NAME[element], "no difference: the agent is the master", element, 17, master, master, expect="agent")
         whole("apply-all-%s" % NAME[element], "every block differs", element, 1, [0, 1, 2], [3, 4, 5], expect="agent")
+
+    for mode, element, value_element in COMBINATIONS:
+        master = drawn(rng, element, 200)
+        agent = [x ^ (3 if i in (0, 63, 64, 128, 199) else 0) for i, x in enumerate(master)]
+        whole("apply-%s-%s-%s-many" % (MODE[mode], NAME[element], NAME[value_element]), "5 of 200 blocks differ", element, 1, master, agent, mode, value_element,
+              1 if mode == ADD and value_element == MU16 else None, expect="agent" if mode == REPLACE else None)
+        if mode == ADD:
+            master = drawn(rng, element, 300)
+            whole("apply-add-%s-%s-long" % (NAME[element], NAME[value_element]), "a block of 300 elements", element, 300, master, disturbed(rng, element, master), mode, value_element,
+                  7 if value_element == MU16 else None)
 
     def made(id_, comment, element, master, values, expect, value_element=None, value_delta_q16=None, mode=ADD):
         """One block; values are elements as unsigned numbers, or numbers for MU16."""
