@@ -3,6 +3,7 @@
 
 #[cfg(feature = "std")]
 mod ledger;
+mod mirror;
 
 use std::path::Path;
 
