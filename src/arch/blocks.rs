@@ -1088,7 +1088,7 @@ mod tests {
         let mut seed = 3;
         for float in FLOATS {
             let size = size_of_element(float);
-            for dim in (1..=34).chain([47, 48, 49, 63, 64, 65, 100, 130]) {
+            for dim in [1, 2, 3, 5, 8, 13, 15, 16, 17, 31, 33, 47, 48, 49, 64, 79] {
                 let (m, mut a) = (values(66 * dim, &mut seed), values(66 * dim, &mut seed));
                 for (i, (m, a)) in m.chunks(dim).zip(a.chunks_mut(dim)).enumerate() {
                     match i % 4 {
@@ -1211,7 +1211,7 @@ mod tests {
                         assert_eq!(beyond(float, m, a, size, limit), set, "{tier:?}, {float:?}, {limit:e}");
                     }
                 }
-                for (i, (m, a)) in m.chunks(size).zip(a.chunks(size)).enumerate() {
+                for (i, (m, a)) in m.chunks(size).zip(a.chunks(size)).enumerate().step_by(7) {
                     let (mut mm, mut aa) = (bytes(float, &base_m), bytes(float, &base_m));
                     let place = [0, 15, 31, 32, 48, 63, 64, 66][i % 8];
                     if i % 16 < 8 {
@@ -1239,9 +1239,8 @@ mod tests {
     #[test]
     fn close_decisions() {
         let mut seed = 6;
-        for (count, scale) in [48, 64, 129, 4000]
-            .into_iter()
-            .flat_map(|c| [1.0, 3e-20, 1e-22, 2e-36, 1e18, 1e20, 1e35].map(|s| (c, s)))
+        for (count, scale) in
+            [48, 129].into_iter().flat_map(|c| [1.0, 3e-20, 1e-22, 2e-36, 1e18, 1e20, 1e35].map(|s| (c, s)))
         {
             let m =
                 bytes(Float::F32, &values(count, &mut seed).iter().map(|x| x * scale).collect::<Vec<_>>());
@@ -1249,9 +1248,9 @@ mod tests {
                 bytes(Float::F32, &values(count, &mut seed).iter().map(|x| x * scale).collect::<Vec<_>>());
             let norm = naive_norm(Float::F32, &m, &a);
             on_every_tier(|tier| {
-                for bits in 0..54 {
+                for bits in (0..54).step_by(3) {
                     let off = 0.5f64.powi(bits);
-                    for limit in [norm * (1.0 + off), norm * (1.0 - off), norm / (1.0 + off)] {
+                    for limit in [norm * (1.0 + off), norm * (1.0 - off)] {
                         let set = u64::from(norm > limit);
                         assert_eq!(
                             beyond(Float::F32, &m, &a, m.len(), limit),
@@ -1271,13 +1270,13 @@ mod tests {
         for (first, others) in
             [(1.000_244_1f32, 1.000_244_1f32), (4096.0, 0.999_9), (4096.0, 1.000_1), (1.0, 1e-4)]
         {
-            for count in [64, 4096, 100_000] {
+            for count in [64, 1500] {
                 let mut a = vec![others; count];
                 a[..32].fill(first);
                 let (m, a) = (vec![0; 4 * count], bytes(Float::F32, &a));
                 let norm = naive_norm(Float::F32, &m, &a);
                 on_every_tier(|tier| {
-                    for off in [0.0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2] {
+                    for off in [0.0, 1e-7, 1e-6, 1e-5, 1e-4] {
                         for limit in [norm * (1.0 + off), norm * (1.0 - off)] {
                             let set = u64::from(norm > limit);
                             assert_eq!(
