@@ -1,14 +1,19 @@
 //! Kernels of blocks: which blocks of two equally long byte strings differ, by how much, and what their difference is.
 //!
-//! All values are little-endian bytes of any alignment. A norm is the sum of the squares of d[i] = f64(a[i]) - f64(m[i]),
-//! which is exact for f32: lane j of 16 adds the squares of i = j mod 16 in order, each product and each sum rounded by itself, and
+//! All values are little-endian bytes of any alignment. A norm is the sum of the squares of d[i] = f64(a[i]) - f64(m[i]):
+//! lane j of 16 adds the squares of i = j mod 16 in order, each difference, product and sum rounded by itself, and then
 //! the lanes are added as a tree, j and j + 8, then + 4, + 2, + 1. So it has the same bits everywhere.
 //!
 //! Arithmetic on elements is in f32, rounded once more to narrower types. A NaN that comes out of it is the
 //! positive quiet one without payload (7FC00000, 7E00, 7FC0), whatever went in: the payload that CPUs give differs.
+//!
+//! [`Isa`] has the operations on 16 elements, and each kernel is written once over it, so that a level can only be faster.
+//! No closures around them: the compiler is free not to inline one, and then it has the instructions of the
+//! baseline.
 #![allow(dead_code, reason = "until mirror/ calls it")]
 
 use super::half;
+use core::marker::PhantomData;
 
 /// Element types of blocks that are floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,16 +23,50 @@ pub(crate) enum Float {
     Bf16,
 }
 
-/// Partial sums of a norm.
+/// Bytes of an element.
+fn size_of_element(float: Float) -> usize {
+    if float == Float::F32 { 4 } else { 2 }
+}
+
+/// Partial sums of a norm, and elements that a kernel handles at once.
 const LANES: usize = 16;
 /// Blocks to a call: one bit each.
 const BLOCKS: usize = 64;
 
-/// A type of elements as `N` little-endian bytes.
+/// What the kernels are made of: operations on [`LANES`] elements, each lane rounded by itself.
+trait Isa: Copy {
+    /// f32.
+    type Singles: Copy;
+    /// f64.
+    type Doubles: Copy;
+    fn singles(self, x: [f32; LANES]) -> Self::Singles;
+    fn array(self, x: Self::Singles) -> [f32; LANES];
+    fn from_f16(self, half: [u16; LANES]) -> Self::Singles;
+    fn to_f16(self, x: Self::Singles) -> [u16; LANES];
+    fn from_bf16(self, half: [u16; LANES]) -> Self::Singles;
+    fn to_bf16(self, x: Self::Singles) -> [u16; LANES];
+    /// Every NaN as the one.
+    fn canonical(self, x: Self::Singles) -> Self::Singles;
+    /// The bits that both have.
+    fn and(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
+    fn add(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
+    fn sub(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
+    fn mul(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
+    /// The sum of the lanes, in any order.
+    fn sum(self, x: Self::Singles) -> f32;
+    /// Zeros.
+    fn lanes(self) -> Self::Doubles;
+    /// The lanes, and the square of a difference added to each.
+    fn add_squares(self, lanes: Self::Doubles, m: Self::Singles, a: Self::Singles) -> Self::Doubles;
+    /// The sum of the lanes: j and j + 8, then + 4, + 2, + 1.
+    fn tree(self, lanes: Self::Doubles) -> f64;
+}
+
+/// A type of elements of `N` bytes.
 trait Element<const N: usize> {
-    fn get(bytes: [u8; N]) -> f32;
-    /// Rounded half to even.
-    fn put(x: f32) -> [u8; N];
+    fn load<I: Isa>(isa: I, bytes: &[[u8; N]; LANES]) -> I::Singles;
+    /// Rounded half to even; every NaN as the one.
+    fn store<I: Isa>(isa: I, x: I::Singles, bytes: &mut [[u8; N]; LANES]);
 }
 
 struct F32;
@@ -36,38 +75,90 @@ struct Bf16;
 
 impl Element<4> for F32 {
     #[inline(always)]
-    fn get(bytes: [u8; 4]) -> f32 {
-        f32::from_le_bytes(bytes)
+    fn load<I: Isa>(isa: I, bytes: &[[u8; 4]; LANES]) -> I::Singles {
+        let mut x = [0.0; LANES];
+        for (x, bytes) in x.iter_mut().zip(bytes) {
+            *x = f32::from_le_bytes(*bytes);
+        }
+        isa.singles(x)
     }
 
     #[inline(always)]
-    fn put(x: f32) -> [u8; 4] {
-        x.to_le_bytes()
+    fn store<I: Isa>(isa: I, x: I::Singles, bytes: &mut [[u8; 4]; LANES]) {
+        for (x, bytes) in isa.array(isa.canonical(x)).iter().zip(bytes) {
+            *bytes = x.to_le_bytes();
+        }
     }
 }
 
 impl Element<2> for F16 {
     #[inline(always)]
-    fn get(bytes: [u8; 2]) -> f32 {
-        half::from_f16(u16::from_le_bytes(bytes))
+    fn load<I: Isa>(isa: I, bytes: &[[u8; 2]; LANES]) -> I::Singles {
+        isa.from_f16(from_le(bytes))
     }
 
     #[inline(always)]
-    fn put(x: f32) -> [u8; 2] {
-        half::to_f16(x).to_le_bytes()
+    fn store<I: Isa>(isa: I, x: I::Singles, bytes: &mut [[u8; 2]; LANES]) {
+        to_le(isa.to_f16(x), bytes);
     }
 }
 
 impl Element<2> for Bf16 {
     #[inline(always)]
-    fn get(bytes: [u8; 2]) -> f32 {
-        half::from_bf16(u16::from_le_bytes(bytes))
+    fn load<I: Isa>(isa: I, bytes: &[[u8; 2]; LANES]) -> I::Singles {
+        isa.from_bf16(from_le(bytes))
     }
 
     #[inline(always)]
-    fn put(x: f32) -> [u8; 2] {
-        half::to_bf16(x).to_le_bytes()
+    fn store<I: Isa>(isa: I, x: I::Singles, bytes: &mut [[u8; 2]; LANES]) {
+        to_le(isa.to_bf16(x), bytes);
     }
+}
+
+#[inline(always)]
+fn from_le(bytes: &[[u8; 2]; LANES]) -> [u16; LANES] {
+    let mut half = [0; LANES];
+    for (half, bytes) in half.iter_mut().zip(bytes) {
+        *half = u16::from_le_bytes(*bytes);
+    }
+    half
+}
+
+#[inline(always)]
+fn to_le(half: [u16; LANES], bytes: &mut [[u8; 2]; LANES]) {
+    for (half, bytes) in half.iter().zip(bytes) {
+        *bytes = half.to_le_bytes();
+    }
+}
+
+/// The CPU's level; in tests the one asked for.
+#[cfg(feature = "simd")]
+fn level() -> fearless_simd::Level {
+    #[cfg(test)]
+    if let tests::Tier::Level(level) = tests::TIER.get() {
+        return level;
+    }
+    super::level()
+}
+
+/// The expression with the level's operations as `isa`, as what the function returns.
+macro_rules! at_level {
+    ($isa:ident => $body:expr) => {{
+        #[cfg(all(test, feature = "simd"))]
+        if matches!(tests::TIER.get(), tests::Tier::Portable) {
+            let $isa = Portable;
+            return $body;
+        }
+        #[cfg(feature = "simd")]
+        {
+            fearless_simd::dispatch!(level(), simd => { let $isa = simd::Native(simd); $body })
+        }
+        #[cfg(not(feature = "simd"))]
+        {
+            let $isa = Portable;
+            $body
+        }
+    }};
 }
 
 /// The expression once for each type of floats, as `E`.
@@ -92,184 +183,1197 @@ macro_rules! by_float {
 
 /// Which of the up to 64 blocks of `block_len` bytes differ in their bits; bit i for block i.
 pub(crate) fn unequal(master: &[u8], agent: &[u8], block_len: usize) -> u64 {
-    select(master, agent, block_len, |m, a| m != a)
+    struct Bits(usize);
+    impl Judge for Bits {
+        #[inline(always)]
+        fn differ(&self, master: &[u8], agent: &[u8]) -> bool {
+            // The C library's or the compiler's `memcmp`, which is at the speed of reading.
+            master.get(..self.0) != agent.get(..self.0)
+        }
+    }
+    select(master, agent, block_len, Bits(block_len))
 }
 
 /// Which of the up to 64 blocks differ by a squared norm that is not <= `limit`: over it, or NaN.
 pub(crate) fn beyond(float: Float, master: &[u8], agent: &[u8], block_len: usize, limit: f64) -> u64 {
-    // Not `>`: NaN is beyond.
-    by_float!(float, E => select(master, agent, block_len, |m, a| !matches!(norm_loop::<_, E>(m, a), s if s <= limit)))
+    by_float!(float, E => at_level!(isa => select(master, agent, block_len, Over::<_, _, E>::new(isa, block_len, limit))))
 }
 
 /// The squared norm of one block's difference.
 pub(crate) fn squared_norm(float: Float, master: &[u8], agent: &[u8]) -> f64 {
-    by_float!(float, E => norm_loop::<_, E>(master, agent))
+    by_float!(float, E => at_level!(isa => {
+        let (master, agent) = common(master, agent, usize::MAX);
+        let norm = norm::<_, E, _>(Shape::new(isa, master.len() / size_of_element(float)), master, agent);
+        if norm.is_nan() { f64::NAN } else { norm }
+    }))
 }
 
 /// Which of the up to 64 blocks of i16 differ by a squared norm, in steps, over `limit`.
 pub(crate) fn beyond_i16(master: &[u8], agent: &[u8], block_len: usize, limit: u64) -> u64 {
-    select(master, agent, block_len, |m, a| norm_loop_i16(m, a) > limit)
+    at_level!(_isa => select(master, agent, block_len, OverI16 { len: block_len, limit }))
 }
 
 /// The squared norm of the difference of one block of i16, in steps. Exact for up to 2^32 - 1 elements.
 pub(crate) fn squared_norm_i16(master: &[u8], agent: &[u8]) -> u64 {
-    norm_loop_i16(master, agent)
+    at_level!(_isa => norm_i16(master, agent))
 }
 
 /// `out` = agent - master.
 pub(crate) fn subtract(float: Float, agent: &[u8], master: &[u8], out: &mut [u8]) {
-    by_float!(float, E => combine::<_, E>(agent, master, out, |a, m| a - m));
+    by_float!(float, E => at_level!(isa => combine::<_, E, true>(isa, agent, master, out)));
 }
 
 /// `out` = master + difference.
 pub(crate) fn add(float: Float, master: &[u8], difference: &[u8], out: &mut [u8]) {
-    by_float!(float, E => combine::<_, E>(master, difference, out, |m, d| m + d));
+    by_float!(float, E => at_level!(isa => combine::<_, E, false>(isa, master, difference, out)));
 }
 
 /// `out` = agent - master, not narrowed.
 pub(crate) fn subtract_f32(float: Float, agent: &[u8], master: &[u8], out: &mut [f32]) {
-    by_float!(float, E => subtract_loop::<_, E>(agent, master, out));
+    by_float!(float, E => at_level!(isa => differences::<_, E>(isa, agent, master, out)));
 }
 
 /// `out` = master + f32(q * delta / 65536); `q` is little-endian i16.
 pub(crate) fn add_mu16(float: Float, master: &[u8], q: &[u8], delta_q16: u32, out: &mut [u8]) {
-    by_float!(float, E => add_mu16_loop::<_, E>(master, q, delta_q16, out));
+    by_float!(float, E => at_level!(isa => add_steps::<_, E>(isa, master, q, delta_q16, out)));
 }
 
-/// The largest |a[i] - b[i]|; NaN if one is NaN. Elements of equal bits differ by 0, even NaN and infinity.
+/// The largest |f64(a[i]) - f64(b[i])|; NaN if one is NaN. Elements of equal bits differ by 0, even NaN and infinity.
 pub(crate) fn max_distance(float: Float, a: &[u8], b: &[u8]) -> f64 {
-    by_float!(float, E => distance_loop::<_, E>(a, b))
+    by_float!(float, E => at_level!(isa => distance::<_, E>(isa, a, b)))
 }
 
 /// The inner product of two strings of little-endian i16. Exact for up to 2^32 elements.
 pub(crate) fn dot_i16(a: &[u8], b: &[u8]) -> i64 {
-    dot_loop(a, b)
+    at_level!(_isa => dot(a, b))
+}
+
+/// What makes a block differ.
+trait Judge {
+    /// The blocks are at the start of these, and followed by the others.
+    fn differ(&self, master: &[u8], agent: &[u8]) -> bool;
 }
 
 #[inline(always)]
-fn select(master: &[u8], agent: &[u8], block_len: usize, differ: impl Fn(&[u8], &[u8]) -> bool) -> u64 {
-    let blocks = master.chunks_exact(block_len.max(1)).zip(agent.chunks_exact(block_len.max(1)));
-    blocks.take(BLOCKS).enumerate().fold(0, |set, (i, (m, a))| set | u64::from(differ(m, a)) << i)
+fn select(master: &[u8], agent: &[u8], block_len: usize, judge: impl Judge) -> u64 {
+    let (mut master, mut agent) = common(master, agent, usize::MAX);
+    let mut set = 0;
+    for i in 0..BLOCKS {
+        let (Some(m), Some(a)) = (master.split_at_checked(block_len), agent.split_at_checked(block_len))
+        else {
+            break;
+        };
+        set |= u64::from(judge.differ(master, agent)) << i;
+        (master, agent) = (m.1, a.1);
+    }
+    set
+}
+
+/// What a block of `count` elements consists of.
+#[derive(Clone, Copy)]
+struct Shape<I: Isa> {
+    isa: I,
+    /// Groups of [`LANES`].
+    whole: usize,
+    /// All ones in as many lanes as there are elements left.
+    rest: Option<I::Singles>,
+}
+
+impl<I: Isa> Shape<I> {
+    #[inline(always)]
+    fn new(isa: I, count: usize) -> Self {
+        let mut mask = [0.0; LANES];
+        for lane in mask.iter_mut().take(count % LANES) {
+            *lane = f32::from_bits(u32::MAX);
+        }
+        let rest = if count.is_multiple_of(LANES) { None } else { Some(isa.singles(mask)) };
+        Self { isa, whole: count / LANES, rest }
+    }
+
+    /// The groups of the block at the start of `bytes`.
+    #[inline(always)]
+    fn groups<'a, const N: usize>(&self, bytes: &'a [u8]) -> &'a [[[u8; N]; LANES]] {
+        bytes.as_chunks::<N>().0.as_chunks::<LANES>().0.get(..self.whole).unwrap_or_default()
+    }
+
+    /// The elements that are left, and zeros. What follows the block is read with them where possible: copies of any
+    /// size, and loads of what has just been written in pieces, cost more than all the rest.
+    #[inline(always)]
+    fn rest<const N: usize, E: Element<N>>(&self, bytes: &[u8], mask: I::Singles) -> I::Singles {
+        let elements = bytes.as_chunks::<N>().0.get(self.whole * LANES..).unwrap_or_default();
+        let x = match elements.first_chunk::<LANES>() {
+            Some(group) => E::load(self.isa, group),
+            None => E::load(self.isa, &padded(elements)),
+        };
+        self.isa.and(x, mask)
+    }
+}
+
+/// Fewer than [`LANES`] elements, filled up with zeros. In pieces of fixed sizes: a copy of any size is a call.
+#[inline(always)]
+fn padded<const N: usize>(rest: &[[u8; N]]) -> [[u8; N]; LANES] {
+    let mut all = [[0; N]; LANES];
+    let (from, to) = move_piece::<8, N>(rest, &mut all);
+    let (from, to) = move_piece::<4, N>(from, to);
+    let (from, to) = move_piece::<2, N>(from, to);
+    move_piece::<1, N>(from, to);
+    all
+}
+
+/// Copies `K` elements if there are as many; what is left.
+#[inline(always)]
+fn move_piece<'a, 'b, const K: usize, const N: usize>(
+    from: &'a [[u8; N]],
+    to: &'b mut [[u8; N]],
+) -> (&'a [[u8; N]], &'b mut [[u8; N]]) {
+    match (from.split_first_chunk::<K>(), to) {
+        (Some((piece, from)), to) if to.len() >= K => {
+            let (start, to) = to.split_at_mut(K);
+            start.copy_from_slice(piece);
+            (from, to)
+        }
+        (_, to) => (from, to),
+    }
+}
+
+/// Whether the squared norm is not <= `limit`.
+///
+/// Most blocks are decided by T, the sum in f32, in any order. With R the exact sum of n squares, u = 2^-24 and
+/// m = n / 16 + 16, T is within (1 +- g) (R +- n h), where g = m u / (1 - m u): a term meets one rounding in its difference, which
+/// counts twice when squared, one in its product, and at most n / 16 + 9 in additions, all of terms that are not negative;
+/// and a product may lose h = 2^-150 to underflow, which sums and differences cannot. The sum in f64, S, has the same
+/// bound with 2^-53 for u and no underflow. So, for m u <= 1/16, T <= (limit - n h) (1 - 2 m u) implies S <= limit, and
+/// T > (limit + n h) (1 + 2 m u) implies S > limit: 2 m u exceeds g by 0.9 m u > 2^-21, a hundred million times what
+/// f64 adds, and h is taken as 2^-126. If something is NaN or infinite or overflows f32, then T is not finite (its terms are
+/// not negative, so nothing cancels), and S decides.
+struct Over<const N: usize, I: Isa, E> {
+    shape: Shape<I>,
+    limit: f64,
+    /// T up to here is within the limit, and from here on beyond it.
+    bounds: Option<(f64, f64)>,
+    element: PhantomData<E>,
+}
+
+/// Elements from which on T is worth its while.
+const ESTIMATE_FROM: usize = 48;
+
+impl<const N: usize, I: Isa, E: Element<N>> Over<N, I, E> {
+    #[inline(always)]
+    fn new(isa: I, block_len: usize, limit: f64) -> Self {
+        let count = block_len / N;
+        let roundings = (count / LANES + 16) as f64;
+        let bounds = if count >= ESTIMATE_FROM && roundings <= f64::from(1 << 20) {
+            let relative = roundings * f64::from(f32::EPSILON);
+            let absolute = count as f64 * f64::from(f32::MIN_POSITIVE);
+            Some(((limit - absolute) * (1.0 - relative), (limit + absolute) * (1.0 + relative)))
+        } else {
+            None
+        };
+        Self { shape: Shape::new(isa, count), limit, bounds, element: PhantomData }
+    }
+
+    /// T.
+    #[inline(always)]
+    fn estimate(&self, master: &[u8], agent: &[u8]) -> f32 {
+        let isa = self.shape.isa;
+        let (m_pairs, m_odd) = self.shape.groups::<N>(master).as_chunks::<2>();
+        let (a_pairs, a_odd) = self.shape.groups::<N>(agent).as_chunks::<2>();
+        let mut sums = [isa.singles([0.0; LANES]); 2];
+        for (m, a) in m_pairs.iter().zip(a_pairs) {
+            for ((sum, m), a) in sums.iter_mut().zip(m).zip(a) {
+                *sum = add_square(isa, *sum, E::load(isa, m), E::load(isa, a));
+            }
+        }
+        let [mut even, odd] = sums;
+        for (m, a) in m_odd.iter().zip(a_odd) {
+            even = add_square(isa, even, E::load(isa, m), E::load(isa, a));
+        }
+        if let Some(mask) = self.shape.rest {
+            let (m, a) = (self.shape.rest::<N, E>(master, mask), self.shape.rest::<N, E>(agent, mask));
+            even = add_square(isa, even, m, a);
+        }
+        isa.sum(isa.add(even, odd))
+    }
 }
 
 #[inline(always)]
-fn norm_loop<const N: usize, E: Element<N>>(master: &[u8], agent: &[u8]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let square = |m: &[u8; N], a: &[u8; N]| {
-        let d = f64::from(E::get(*a)) - f64::from(E::get(*m));
-        d * d
-    };
-    let (master, agent) = (master.as_chunks::<N>().0, agent.as_chunks::<N>().0);
-    for (m, a) in master.chunks(LANES).zip(agent.chunks(LANES)) {
-        for ((lane, m), a) in lanes.iter_mut().zip(m).zip(a) {
-            *lane += square(m, a);
+fn add_square<I: Isa>(isa: I, sums: I::Singles, m: I::Singles, a: I::Singles) -> I::Singles {
+    let d = isa.sub(a, m);
+    isa.add(sums, isa.mul(d, d))
+}
+
+impl<const N: usize, I: Isa, E: Element<N>> Judge for Over<N, I, E> {
+    #[inline(always)]
+    fn differ(&self, master: &[u8], agent: &[u8]) -> bool {
+        if let Some((within, beyond)) = self.bounds {
+            let estimate = self.estimate(master, agent);
+            if estimate.is_finite() {
+                if f64::from(estimate) <= within {
+                    return false;
+                }
+                if f64::from(estimate) > beyond {
+                    return true;
+                }
+            }
+        }
+        // Not `>`: NaN is beyond.
+        !matches!(norm::<N, E, I>(self.shape, master, agent), s if s <= self.limit)
+    }
+}
+
+/// The squared norm of the blocks at the start of these, by its definition.
+#[inline(always)]
+fn norm<const N: usize, E: Element<N>, I: Isa>(shape: Shape<I>, master: &[u8], agent: &[u8]) -> f64 {
+    let isa = shape.isa;
+    let mut lanes = isa.lanes();
+    for (m, a) in shape.groups::<N>(master).iter().zip(shape.groups::<N>(agent)) {
+        lanes = isa.add_squares(lanes, E::load(isa, m), E::load(isa, a));
+    }
+    if let Some(mask) = shape.rest {
+        // Zeros on both sides add +0 to sums that are not -0.
+        let (m, a) = (shape.rest::<N, E>(master, mask), shape.rest::<N, E>(agent, mask));
+        lanes = isa.add_squares(lanes, m, a);
+    }
+    isa.tree(lanes)
+}
+
+/// Whether the squared norm of i16 is over this limit.
+struct OverI16 {
+    len: usize,
+    limit: u64,
+}
+
+impl Judge for OverI16 {
+    #[inline(always)]
+    fn differ(&self, master: &[u8], agent: &[u8]) -> bool {
+        match (master.get(..self.len), agent.get(..self.len)) {
+            (Some(master), Some(agent)) => norm_i16(master, agent) > self.limit,
+            _ => false,
         }
     }
-    tree(lanes)
 }
 
-/// The sum of the lanes: j and j + 8, then + 4, + 2, + 1.
+/// A plain loop: the compiler's vectors reach the speed of memory.
 #[inline(always)]
-fn tree(mut lanes: [f64; LANES]) -> f64 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        let (low, high) = lanes.split_at_mut(half);
-        low.iter_mut().zip(high).for_each(|(l, h)| *l += *h);
-        half /= 2;
-    }
-    lanes[0]
-}
-
-#[inline(always)]
-fn norm_loop_i16(master: &[u8], agent: &[u8]) -> u64 {
-    let pairs = master.as_chunks::<2>().0.iter().zip(agent.as_chunks::<2>().0);
-    pairs.fold(0, |sum: u64, (m, a)| {
+fn norm_i16(master: &[u8], agent: &[u8]) -> u64 {
+    let mut sum = 0u64;
+    for (m, a) in master.as_chunks::<2>().0.iter().zip(agent.as_chunks::<2>().0) {
         let d = u32::from(i16::from_le_bytes(*a).abs_diff(i16::from_le_bytes(*m)));
-        sum.wrapping_add(u64::from(d.wrapping_mul(d)))
-    })
+        sum = sum.wrapping_add(u64::from(d.wrapping_mul(d)));
+    }
+    sum
 }
 
+/// Likewise.
 #[inline(always)]
-fn dot_loop(a: &[u8], b: &[u8]) -> i64 {
-    let pairs = a.as_chunks::<2>().0.iter().zip(b.as_chunks::<2>().0);
-    pairs.fold(0, |sum: i64, (a, b)| {
+fn dot(a: &[u8], b: &[u8]) -> i64 {
+    let mut sum = 0i64;
+    for (a, b) in a.as_chunks::<2>().0.iter().zip(b.as_chunks::<2>().0) {
         let product = i32::from(i16::from_le_bytes(*a)).wrapping_mul(i32::from(i16::from_le_bytes(*b)));
-        sum.wrapping_add(i64::from(product))
-    })
+        sum = sum.wrapping_add(i64::from(product));
+    }
+    sum
 }
 
-/// `x`, or the one NaN.
+/// Cuts both to the length of the shortest.
 #[inline(always)]
-fn canonical(x: f32) -> f32 {
-    if x.is_nan() { f32::from_bits(0x7FC0_0000) } else { x }
+fn common<'a, T, U>(a: &'a [T], b: &'a [U], most: usize) -> (&'a [T], &'a [U]) {
+    let len = a.len().min(b.len()).min(most);
+    (a.get(..len).unwrap_or_default(), b.get(..len).unwrap_or_default())
 }
 
+/// `out` = a - b or a + b.
 #[inline(always)]
-fn combine<const N: usize, E: Element<N>>(a: &[u8], b: &[u8], out: &mut [u8], f: impl Fn(f32, f32) -> f32) {
-    let pairs = a.as_chunks::<N>().0.iter().zip(b.as_chunks::<N>().0);
-    for ((a, b), out) in pairs.zip(out.as_chunks_mut::<N>().0) {
-        *out = E::put(canonical(f(E::get(*a), E::get(*b))));
+fn combine<const N: usize, E: Element<N>, const SUBTRACT: bool>(
+    isa: impl Isa,
+    a: &[u8],
+    b: &[u8],
+    out: &mut [u8],
+) {
+    let out = out.as_chunks_mut::<N>().0;
+    let (a, b) = common(a.as_chunks::<N>().0, b.as_chunks::<N>().0, out.len());
+    let (out, out_rest) = out.get_mut(..a.len()).unwrap_or_default().as_chunks_mut::<LANES>();
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for ((a, b), out) in a.iter().zip(b).zip(out) {
+        let (a, b) = (E::load(isa, a), E::load(isa, b));
+        E::store(isa, if SUBTRACT { isa.sub(a, b) } else { isa.add(a, b) }, out);
+    }
+    if !a_rest.is_empty() {
+        let (a, b) = (E::load(isa, &padded(a_rest)), E::load(isa, &padded(b_rest)));
+        let mut all = [[0; N]; LANES];
+        E::store(isa, if SUBTRACT { isa.sub(a, b) } else { isa.add(a, b) }, &mut all);
+        for (to, from) in out_rest.iter_mut().zip(&all) {
+            *to = *from;
+        }
     }
 }
 
 #[inline(always)]
-fn subtract_loop<const N: usize, E: Element<N>>(agent: &[u8], master: &[u8], out: &mut [f32]) {
-    let pairs = agent.as_chunks::<N>().0.iter().zip(master.as_chunks::<N>().0);
-    for ((a, m), out) in pairs.zip(out) {
-        *out = canonical(E::get(*a) - E::get(*m));
+fn differences<const N: usize, E: Element<N>>(isa: impl Isa, agent: &[u8], master: &[u8], out: &mut [f32]) {
+    let (agent, master) = common(agent.as_chunks::<N>().0, master.as_chunks::<N>().0, out.len());
+    let (out, out_rest) = out.get_mut(..agent.len()).unwrap_or_default().as_chunks_mut::<LANES>();
+    let ((agent, a_rest), (master, m_rest)) = (agent.as_chunks::<LANES>(), master.as_chunks::<LANES>());
+    for ((a, m), out) in agent.iter().zip(master).zip(out) {
+        *out = isa.array(isa.canonical(isa.sub(E::load(isa, a), E::load(isa, m))));
+    }
+    if !a_rest.is_empty() {
+        let (a, m) = (E::load(isa, &padded(a_rest)), E::load(isa, &padded(m_rest)));
+        for (to, from) in out_rest.iter_mut().zip(isa.array(isa.canonical(isa.sub(a, m)))) {
+            *to = from;
+        }
     }
 }
 
 #[inline(always)]
-fn add_mu16_loop<const N: usize, E: Element<N>>(master: &[u8], q: &[u8], delta_q16: u32, out: &mut [u8]) {
-    let step = f64::from(delta_q16) / 65536.0;
-    let pairs = master.as_chunks::<N>().0.iter().zip(q.as_chunks::<2>().0);
-    for ((m, q), out) in pairs.zip(out.as_chunks_mut::<N>().0) {
-        // 15 + 32 bits fit f64, so the narrowing is the one rounding.
-        let d = (f64::from(i16::from_le_bytes(*q)) * step) as f32;
-        *out = E::put(canonical(E::get(*m) + d));
+fn add_steps<const N: usize, E: Element<N>>(
+    isa: impl Isa,
+    master: &[u8],
+    q: &[u8],
+    delta: u32,
+    out: &mut [u8],
+) {
+    let step = Step::new(delta);
+    let out = out.as_chunks_mut::<N>().0;
+    let (master, q) = common(master.as_chunks::<N>().0, q.as_chunks::<2>().0, out.len());
+    let (out, out_rest) = out.get_mut(..master.len()).unwrap_or_default().as_chunks_mut::<LANES>();
+    let ((master, m_rest), (q, q_rest)) = (master.as_chunks::<LANES>(), q.as_chunks::<LANES>());
+    for ((m, q), out) in master.iter().zip(q).zip(out) {
+        E::store(isa, isa.add(E::load(isa, m), isa.singles(step.times(q))), out);
+    }
+    if !m_rest.is_empty() {
+        let (m, q) = (padded(m_rest), padded(q_rest));
+        let mut all = [[0; N]; LANES];
+        E::store(isa, isa.add(E::load(isa, &m), isa.singles(step.times(&q))), &mut all);
+        for (to, from) in out_rest.iter_mut().zip(&all) {
+            *to = *from;
+        }
+    }
+}
+
+/// delta / 65536, exactly.
+struct Step {
+    double: f64,
+    /// The same, if f32 has it.
+    single: Option<f32>,
+}
+
+impl Step {
+    fn new(delta: u32) -> Self {
+        let double = f64::from(delta) / 65536.0;
+        let single = double as f32;
+        Self { double, single: (f64::from(single) == double).then_some(single) }
+    }
+
+    /// f32(q * delta / 65536): the products are exact but for one rounding.
+    #[inline(always)]
+    fn times(&self, q: &[[u8; 2]; LANES]) -> [f32; LANES] {
+        let mut x = [0.0; LANES];
+        if let Some(step) = self.single {
+            for (x, q) in x.iter_mut().zip(q) {
+                *x = f32::from(i16::from_le_bytes(*q)) * step;
+            }
+        } else {
+            for (x, q) in x.iter_mut().zip(q) {
+                *x = (f64::from(i16::from_le_bytes(*q)) * self.double) as f32;
+            }
+        }
+        x
     }
 }
 
 #[inline(always)]
-fn distance_loop<const N: usize, E: Element<N>>(a: &[u8], b: &[u8]) -> f64 {
-    let pairs = a.as_chunks::<N>().0.iter().zip(b.as_chunks::<N>().0);
-    // As integers, non-negative floats are in order, and NaN is beyond infinity.
-    let largest = pairs.fold(0u64, |largest, (a, b)| {
-        let d = (f64::from(E::get(*a)) - f64::from(E::get(*b))).abs().to_bits();
-        largest.max(if a == b { 0 } else { d })
-    });
-    let largest = f64::from_bits(largest);
-    if largest.is_nan() { f64::NAN } else { largest }
+fn distance<const N: usize, E: Element<N>>(isa: impl Isa, a: &[u8], b: &[u8]) -> f64 {
+    let (a, b) = common(a.as_chunks::<N>().0, b.as_chunks::<N>().0, usize::MAX);
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut largest = [0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        distances::<N, E>(isa, a, b, &mut largest);
+    }
+    distances::<N, E>(isa, &padded(a_rest), &padded(b_rest), &mut largest);
+    let mut all = 0;
+    for lane in largest {
+        all = lane.max(all);
+    }
+    let all = f64::from_bits(all);
+    if all.is_nan() { f64::NAN } else { all }
+}
+
+/// As integers, floats that are not negative are in order, and NaN is beyond infinity.
+#[inline(always)]
+fn distances<const N: usize, E: Element<N>>(
+    isa: impl Isa,
+    a_bytes: &[[u8; N]; LANES],
+    b_bytes: &[[u8; N]; LANES],
+    largest: &mut [u64; LANES],
+) {
+    let (a, b) = (isa.array(E::load(isa, a_bytes)), isa.array(E::load(isa, b_bytes)));
+    let bytes = a_bytes.iter().zip(b_bytes);
+    for ((lane, (a, b)), (a_bytes, b_bytes)) in largest.iter_mut().zip(a.iter().zip(&b)).zip(bytes) {
+        let d = (f64::from(*a) - f64::from(*b)).abs().to_bits();
+        *lane = (*lane).max(if a_bytes == b_bytes { 0 } else { d });
+    }
+}
+
+/// Plain Rust: what defines the answer, and what every target has.
+#[cfg(any(test, not(feature = "simd")))]
+#[derive(Clone, Copy)]
+struct Portable;
+
+#[cfg(any(test, not(feature = "simd")))]
+impl Isa for Portable {
+    type Singles = [f32; LANES];
+    type Doubles = [f64; LANES];
+
+    #[inline(always)]
+    fn singles(self, x: [f32; LANES]) -> [f32; LANES] {
+        x
+    }
+
+    #[inline(always)]
+    fn array(self, x: [f32; LANES]) -> [f32; LANES] {
+        x
+    }
+
+    #[inline(always)]
+    fn from_f16(self, from: [u16; LANES]) -> [f32; LANES] {
+        let mut to = [0.0; LANES];
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = half::from_f16(from);
+        }
+        to
+    }
+
+    #[inline(always)]
+    fn to_f16(self, from: [f32; LANES]) -> [u16; LANES] {
+        let mut to = [0; LANES];
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = half::to_f16(from);
+        }
+        to
+    }
+
+    #[inline(always)]
+    fn from_bf16(self, from: [u16; LANES]) -> [f32; LANES] {
+        let mut to = [0.0; LANES];
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = half::from_bf16(from);
+        }
+        to
+    }
+
+    #[inline(always)]
+    fn to_bf16(self, from: [f32; LANES]) -> [u16; LANES] {
+        let mut to = [0; LANES];
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = half::to_bf16(from);
+        }
+        to
+    }
+
+    #[inline(always)]
+    fn canonical(self, mut x: [f32; LANES]) -> [f32; LANES] {
+        for x in &mut x {
+            *x = if x.is_nan() { f32::from_bits(half::NAN) } else { *x };
+        }
+        x
+    }
+
+    #[inline(always)]
+    fn and(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a = f32::from_bits(a.to_bits() & b.to_bits());
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn add(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a += b;
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn sub(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a -= b;
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn mul(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a *= b;
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn sum(self, x: [f32; LANES]) -> f32 {
+        // Pairs of vectors, until one is left: what the compiler does not regroup by itself.
+        let mut x = x;
+        let mut half = LANES / 2;
+        while half > 0 {
+            let (low, high) = x.split_at_mut(half);
+            low.iter_mut().zip(high).for_each(|(l, h)| *l += *h);
+            half /= 2;
+        }
+        x[0]
+    }
+
+    #[inline(always)]
+    fn lanes(self) -> [f64; LANES] {
+        [0.0; LANES]
+    }
+
+    #[inline(always)]
+    fn add_squares(self, mut lanes: [f64; LANES], m: [f32; LANES], a: [f32; LANES]) -> [f64; LANES] {
+        for ((lane, m), a) in lanes.iter_mut().zip(m).zip(a) {
+            let d = f64::from(a) - f64::from(m);
+            *lane += d * d;
+        }
+        lanes
+    }
+
+    #[inline(always)]
+    fn tree(self, mut lanes: [f64; LANES]) -> f64 {
+        let mut half = LANES / 2;
+        while half > 0 {
+            let (low, high) = lanes.split_at_mut(half);
+            low.iter_mut().zip(high).for_each(|(l, h)| *l += *h);
+            half /= 2;
+        }
+        lanes[0]
+    }
+}
+
+#[cfg(feature = "simd")]
+mod simd {
+    use super::{Isa, LANES, half};
+    use fearless_simd::{prelude::*, *};
+
+    /// The vectors of a level.
+    #[derive(Clone, Copy)]
+    pub(super) struct Native<S>(pub(super) S);
+
+    impl<S: Simd> Isa for Native<S> {
+        type Singles = f32x16<S>;
+        type Doubles = (f64x8<S>, f64x8<S>);
+
+        #[inline(always)]
+        fn singles(self, x: [f32; LANES]) -> f32x16<S> {
+            f32x16::simd_from(self.0, x)
+        }
+
+        #[inline(always)]
+        fn array(self, x: f32x16<S>) -> [f32; LANES] {
+            x.into()
+        }
+
+        #[inline(always)]
+        fn from_f16(self, half: [u16; LANES]) -> f32x16<S> {
+            half::simd::from_f16(u16x16::simd_from(self.0, half))
+        }
+
+        #[inline(always)]
+        fn to_f16(self, x: f32x16<S>) -> [u16; LANES] {
+            half::simd::to_f16(x).into()
+        }
+
+        #[inline(always)]
+        fn from_bf16(self, half: [u16; LANES]) -> f32x16<S> {
+            half::simd::from_bf16(u16x16::simd_from(self.0, half))
+        }
+
+        #[inline(always)]
+        fn to_bf16(self, x: f32x16<S>) -> [u16; LANES] {
+            half::simd::to_bf16(x).into()
+        }
+
+        #[inline(always)]
+        fn canonical(self, x: f32x16<S>) -> f32x16<S> {
+            half::simd::canonical(x)
+        }
+
+        #[inline(always)]
+        fn and(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
+            let (a, b): (u32x16<S>, u32x16<S>) = (a.bitcast(), b.bitcast());
+            (a & b).bitcast()
+        }
+
+        #[inline(always)]
+        fn add(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
+            a + b
+        }
+
+        #[inline(always)]
+        fn sub(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
+            a - b
+        }
+
+        #[inline(always)]
+        fn mul(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
+            a * b
+        }
+
+        #[inline(always)]
+        fn sum(self, x: f32x16<S>) -> f32 {
+            x.reduce_sum()
+        }
+
+        #[inline(always)]
+        fn lanes(self) -> Self::Doubles {
+            (f64x8::splat(self.0, 0.0), f64x8::splat(self.0, 0.0))
+        }
+
+        #[inline(always)]
+        fn add_squares(self, (low, high): Self::Doubles, m: f32x16<S>, a: f32x16<S>) -> Self::Doubles {
+            let ((m_low, m_high), (a_low, a_high)) = (m.widen(), a.widen());
+            let (d_low, d_high) = (a_low - m_low, a_high - m_high);
+            (low + d_low * d_low, high + d_high * d_high)
+        }
+
+        #[inline(always)]
+        fn tree(self, (low, high): Self::Doubles) -> f64 {
+            let (low, high) = (low + high).split();
+            let (low, high) = (low + high).split();
+            let [low, high]: [f64; 2] = (low + high).into();
+            low + high
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
-    use std::vec::Vec;
+    use core::cell::Cell;
+    use std::{vec, vec::Vec};
 
-    fn bytes(values: &[f32]) -> Vec<u8> {
-        values.iter().flat_map(|x| x.to_le_bytes()).collect()
+    /// What a test's thread runs on.
+    #[derive(Clone, Copy, Debug)]
+    pub(super) enum Tier {
+        /// What every user gets on this machine.
+        Best,
+        #[cfg(feature = "simd")]
+        Portable,
+        #[cfg(feature = "simd")]
+        Level(fearless_simd::Level),
+    }
+
+    std::thread_local! {
+        pub(super) static TIER: Cell<Tier> = const { Cell::new(Tier::Best) };
+    }
+
+    /// Every tier of this machine by turns.
+    fn on_every_tier(mut check: impl FnMut(Tier)) {
+        #[cfg_attr(not(feature = "simd"), allow(unused_mut))]
+        let mut tiers = vec![Tier::Best];
+        #[cfg(feature = "simd")]
+        {
+            tiers.push(Tier::Portable);
+            tiers.extend(crate::arch::levels().map(Tier::Level));
+        }
+        for tier in tiers {
+            TIER.set(tier);
+            check(tier);
+        }
+        TIER.set(Tier::Best);
+    }
+
+    const FLOATS: [Float; 3] = [Float::F32, Float::F16, Float::Bf16];
+    const NAN: f32 = f32::from_bits(0x7FC0_0000);
+
+    // The definitions, one element at a time. half.rs holds its conversions to those of another crate.
+
+    fn get(float: Float, bytes: &[u8], i: usize) -> f32 {
+        let size = size_of_element(float);
+        let bytes = &bytes[i * size..][..size];
+        match float {
+            Float::F32 => f32::from_le_bytes(bytes.try_into().unwrap()),
+            Float::F16 => half::from_f16(u16::from_le_bytes(bytes.try_into().unwrap())),
+            Float::Bf16 => half::from_bf16(u16::from_le_bytes(bytes.try_into().unwrap())),
+        }
+    }
+
+    fn put(float: Float, x: f32) -> Vec<u8> {
+        let x = if x.is_nan() { NAN } else { x };
+        match float {
+            Float::F32 => x.to_le_bytes().to_vec(),
+            Float::F16 => half::to_f16(x).to_le_bytes().to_vec(),
+            Float::Bf16 => half::to_bf16(x).to_le_bytes().to_vec(),
+        }
+    }
+
+    fn bytes(float: Float, values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|x| put(float, *x)).collect()
+    }
+
+    fn count(float: Float, bytes: &[u8]) -> usize {
+        bytes.len() / size_of_element(float)
+    }
+
+    fn naive_norm(float: Float, m: &[u8], a: &[u8]) -> f64 {
+        let mut s = [0.0f64; 16];
+        for i in 0..count(float, m) {
+            let d = f64::from(get(float, a, i)) - f64::from(get(float, m, i));
+            s[i % 16] += d * d;
+        }
+        for width in [8, 4, 2, 1] {
+            for j in 0..width {
+                s[j] += s[j + width];
+            }
+        }
+        s[0]
+    }
+
+    fn naive_beyond(float: Float, m: &[u8], a: &[u8], block_len: usize, limit: f64) -> u64 {
+        let blocks = m.chunks_exact(block_len).zip(a.chunks_exact(block_len)).take(64).enumerate();
+        let over = |s: f64| s.is_nan() || limit.is_nan() || s > limit;
+        blocks.fold(0, |set, (i, (m, a))| set | u64::from(over(naive_norm(float, m, a))) << i)
+    }
+
+    fn naive(float: Float, a: &[u8], b: &[u8], f: impl Fn(f32, f32) -> f32) -> Vec<u8> {
+        (0..count(float, a)).flat_map(|i| put(float, f(get(float, a, i), get(float, b, i)))).collect()
+    }
+
+    fn naive_distance(float: Float, a: &[u8], b: &[u8]) -> f64 {
+        let size = size_of_element(float);
+        let mut largest = 0.0;
+        for i in (0..count(float, a)).filter(|i| a[i * size..][..size] != b[i * size..][..size]) {
+            let d = (f64::from(get(float, a, i)) - f64::from(get(float, b, i))).abs();
+            if d.is_nan() {
+                return d;
+            }
+            largest = f64::max(largest, d);
+        }
+        largest
+    }
+
+    fn i16s(bytes: &[u8]) -> Vec<i128> {
+        bytes.as_chunks::<2>().0.iter().map(|b| i16::from_le_bytes(*b).into()).collect()
+    }
+
+    fn naive_i16(m: &[u8], a: &[u8]) -> i128 {
+        i16s(m).iter().zip(i16s(a)).map(|(m, a)| (a - m) * (a - m)).sum()
+    }
+
+    /// Equal bits, where all NaN are equal.
+    fn same(a: f64, b: f64) -> bool {
+        a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+    }
+
+    fn noise(seed: &mut u64) -> u64 {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *seed ^ (*seed >> 29)
+    }
+
+    /// Around 1, of several magnitudes, so that every regrouping of a sum shows.
+    fn values(len: usize, seed: &mut u64) -> Vec<f32> {
+        let one = |_| (noise(seed) as i32 as f32) * [4e-10, 1e-9, 3e-11][(noise(seed) >> 40) as usize % 3];
+        (0..len).map(one).collect()
+    }
+
+    /// Everything about a pair: the norm, decisions at it and one step off, sums and differences.
+    fn check(float: Float, m: &[u8], a: &[u8], label: &dyn core::fmt::Debug) {
+        let norm = naive_norm(float, m, a);
+        let at = std::format!("{float:?}, {label:?}");
+        assert!(same(squared_norm(float, m, a), norm), "norm, {at}");
+        if !m.is_empty() {
+            for limit in [norm, norm.next_up(), norm.next_down()] {
+                let set = u64::from(norm.is_nan() || norm > limit);
+                assert_eq!(beyond(float, m, a, m.len(), limit), set, "{norm:e} beyond {limit:e}, {at}");
+            }
+        }
+        let mut out = vec![0xAA; m.len()];
+        subtract(float, a, m, &mut out);
+        assert!(out == naive(float, a, m, |a, m| a - m), "subtract, {at}");
+        add(float, m, a, &mut out);
+        assert!(out == naive(float, m, a, |m, a| m + a), "add, {at}");
+        let mut wide = vec![0.5; count(float, m)];
+        subtract_f32(float, a, m, &mut wide);
+        let expected = (0..wide.len()).map(|i| get(float, a, i) - get(float, m, i));
+        let expected = expected.map(|x| if x.is_nan() { NAN.to_bits() } else { x.to_bits() });
+        assert!(wide.iter().map(|x| x.to_bits()).eq(expected), "subtract_f32, {at}");
+        assert!(same(max_distance(float, m, a), naive_distance(float, m, a)), "max_distance, {at}");
+    }
+
+    fn check_i16(m: &[u8], a: &[u8], label: usize) {
+        let norm = naive_i16(m, a);
+        assert_eq!(i128::from(squared_norm_i16(m, a)), norm, "{label}");
+        assert_eq!(beyond_i16(m, a, m.len(), norm as u64), 0, "{label}");
+        assert_eq!(beyond_i16(m, a, m.len(), (norm as u64).wrapping_sub(1)), u64::from(norm > 0), "{label}");
+        assert_eq!(
+            i128::from(dot_i16(m, a)),
+            i16s(m).iter().zip(i16s(a)).map(|(m, a)| m * a).sum(),
+            "{label}"
+        );
     }
 
     #[test]
     fn by_hand() {
-        let m = bytes(&[1.0, 2.0, f32::NAN, 4.0]);
-        let a = bytes(&[1.0, 5.0, f32::NAN, 4.5]);
-        assert_eq!(unequal(&m, &a, 4), 0b1010);
-        assert_eq!(unequal(&m, &a, 8), 0b11);
-        assert_eq!(beyond(Float::F32, &m, &a, 4, 9.0), 0b0100);
-        assert_eq!(beyond(Float::F32, &m, &a, 4, 9f64.next_down()), 0b0110);
-        assert_eq!(squared_norm(Float::F32, &m[..8], &a[..8]), 9.0);
-        assert_eq!(max_distance(Float::F32, &m, &a), 3.0);
-        let mut out = [0; 16];
-        subtract(Float::F32, &a, &m, &mut out);
-        assert_eq!(out[..], bytes(&[0.0, 3.0, f32::from_bits(0x7FC0_0000), 0.5]));
-        assert_eq!(dot_i16(&[1, 0, 0xFF, 0xFF], &[3, 0, 0, 0x80]), 3 + 32768);
-        assert_eq!(squared_norm_i16(&[0, 0x80, 0, 0], &[0xFF, 0x7F, 2, 0]), 65535 * 65535 + 4);
-        assert_eq!(beyond_i16(&[0, 0x80, 0, 0], &[0xFF, 0x7F, 2, 0], 2, 4), 1);
-        add_mu16(Float::F32, &m, &[1, 0, 2, 0, 0, 0, 0xFF, 0xFF], 65536, &mut out);
-        assert_eq!(out[..], bytes(&[2.0, 4.0, f32::from_bits(0x7FC0_0000), 3.0]));
+        let m = bytes(Float::F32, &[1.0, 2.0, f32::NAN, 4.0]);
+        let a = bytes(Float::F32, &[1.0, 5.0, f32::NAN, 4.5]);
+        on_every_tier(|_| {
+            assert_eq!(unequal(&m, &a, 4), 0b1010);
+            assert_eq!(unequal(&m, &a, 8), 0b11);
+            assert_eq!(beyond(Float::F32, &m, &a, 4, 9.0), 0b0100);
+            assert_eq!(beyond(Float::F32, &m, &a, 4, 9f64.next_down()), 0b0110);
+            assert_eq!(squared_norm(Float::F32, &m[..8], &a[..8]), 9.0);
+            assert_eq!(max_distance(Float::F32, &m, &a), 3.0);
+            let mut out = [0; 16];
+            subtract(Float::F32, &a, &m, &mut out);
+            assert_eq!(out[..], bytes(Float::F32, &[0.0, 3.0, NAN, 0.5]));
+            assert_eq!(dot_i16(&[1, 0, 0xFF, 0xFF], &[3, 0, 0, 0x80]), 3 + 32768);
+            assert_eq!(squared_norm_i16(&[0, 0x80, 0, 0], &[0xFF, 0x7F, 2, 0]), 65535 * 65535 + 4);
+            assert_eq!(beyond_i16(&[0, 0x80, 0, 0], &[0xFF, 0x7F, 2, 0], 2, 4), 1);
+            add_mu16(Float::F32, &m, &[1, 0, 2, 0, 0, 0, 0xFF, 0xFF], 65536, &mut out);
+            assert_eq!(out[..], bytes(Float::F32, &[2.0, 4.0, NAN, 3.0]));
+            // In f32, 1 + 2^-11 is exact; in binary16 it is a tie, and 1 is even.
+            add_mu16(Float::F16, &[0x00, 0x3C], &[32, 0], 1, &mut out[..2]);
+            assert_eq!(out[..2], [0x00, 0x3C]);
+            add_mu16(Float::F16, &[0x00, 0x3C], &[33, 0], 1, &mut out[..2]);
+            assert_eq!(out[..2], [0x01, 0x3C]);
+        });
+    }
+
+    #[test]
+    fn every_count() {
+        let mut seed = 1;
+        on_every_tier(|tier| {
+            for count in (0..=100).chain([1000, 4097]) {
+                for float in FLOATS {
+                    let m = bytes(float, &values(count, &mut seed));
+                    let a = bytes(float, &values(count, &mut seed));
+                    check(float, &m, &a, &(tier, count));
+                }
+                let random: Vec<u8> = (0..4 * count).map(|_| noise(&mut seed) as u8).collect();
+                check_i16(&random[..2 * count], &random[2 * count..], count);
+            }
+        });
+    }
+
+    #[test]
+    fn every_alignment() {
+        let mut seed = 2;
+        for float in FLOATS {
+            let size = size_of_element(float);
+            let m = bytes(float, &values(69, &mut seed));
+            let a = bytes(float, &values(69, &mut seed));
+            let limit = naive_norm(float, &m[..3 * size], &a[..3 * size]);
+            let (norm, set) = (naive_norm(float, &m, &a), naive_beyond(float, &m, &a, 3 * size, limit));
+            assert!(set != 0, "some over the first one's norm");
+            let sum = naive(float, &m, &a, |m, a| m + a);
+            on_every_tier(|tier| {
+                for (start, other) in (0..64).flat_map(|s| [(s, 0), (0, s), (s, (s * 7 + 3) % 64)]) {
+                    let (mut mm, mut aa, mut out) = (vec![0xAA; start], vec![0x55; other], vec![0; 1000]);
+                    mm.extend(&m);
+                    aa.extend(&a);
+                    let (mm, aa, out) = (&mm[start..], &aa[other..], &mut out[other..][..m.len()]);
+                    assert_eq!(squared_norm(float, mm, aa), norm, "{tier:?}");
+                    assert_eq!(beyond(float, mm, aa, 3 * size, limit), set, "{tier:?}");
+                    add(float, mm, aa, out);
+                    assert!(out == sum, "{tier:?}");
+                    assert_eq!(unequal(mm, aa, 3 * size), (1 << 23) - 1);
+                }
+            });
+        }
+    }
+
+    /// Blocks of every length in a row, where what follows a block must not count.
+    #[test]
+    fn blocks_in_a_row() {
+        let mut seed = 3;
+        for float in FLOATS {
+            let size = size_of_element(float);
+            for dim in [1, 2, 3, 5, 8, 13, 15, 16, 17, 31, 33, 47, 48, 49, 64, 79] {
+                let (m, mut a) = (values(66 * dim, &mut seed), values(66 * dim, &mut seed));
+                for (i, (m, a)) in m.chunks(dim).zip(a.chunks_mut(dim)).enumerate() {
+                    match i % 4 {
+                        0 => a.copy_from_slice(m),
+                        1 => a[dim - 1] = f32::NAN,
+                        2 => a[dim / 2] = m[dim / 2] + 1e-3,
+                        _ => {}
+                    }
+                }
+                let (m, a) = (bytes(float, &m), bytes(float, &a));
+                let limit =
+                    naive_norm(float, &m[3 * dim * size..][..dim * size], &a[3 * dim * size..][..dim * size]);
+                let sets: Vec<u64> = [limit, 0.0, limit * 0.5]
+                    .iter()
+                    .map(|limit| naive_beyond(float, &m, &a, dim * size, *limit))
+                    .collect();
+                let bits = m.chunks(dim * size).zip(a.chunks(dim * size)).take(64).enumerate();
+                let bits = bits.fold(0, |set, (i, (m, a))| set | u64::from(m != a) << i);
+                on_every_tier(|tier| {
+                    for (limit, set) in [limit, 0.0, limit * 0.5].iter().zip(&sets) {
+                        assert_eq!(
+                            beyond(float, &m, &a, dim * size, *limit),
+                            *set,
+                            "{tier:?}, {float:?}, {dim}"
+                        );
+                    }
+                    // A part of the last block is none, and one of 70 is not asked for.
+                    let cut = 5 * dim * size - 1;
+                    let set = sets[1] & 0xF;
+                    assert_eq!(
+                        beyond(float, &m[..cut], &a, dim * size, 0.0),
+                        set,
+                        "{tier:?}, {float:?}, {dim}"
+                    );
+                    assert_eq!(unequal(&m, &a, dim * size), bits, "{float:?}, {dim}");
+                    assert_eq!(unequal(&m, &a[..cut], dim * size), bits & 0xF, "{float:?}, {dim}");
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn i16_blocks_in_a_row() {
+        let mut seed = 4;
+        let random: Vec<u8> = (0..2 * 66 * 2 * 40).map(|_| noise(&mut seed) as u8).collect();
+        let (m, a) = random.split_at(66 * 2 * 40);
+        on_every_tier(|_| {
+            for dim in [1, 2, 7, 8, 15, 16, 17, 33, 40] {
+                let norms: Vec<i128> =
+                    m.chunks(2 * dim).zip(a.chunks(2 * dim)).take(64).map(|(m, a)| naive_i16(m, a)).collect();
+                let limit = norms[5];
+                let set = norms.iter().enumerate().fold(0, |set, (i, n)| set | u64::from(*n > limit) << i);
+                assert_eq!(beyond_i16(m, a, 2 * dim, limit as u64), set, "{dim}");
+            }
+        });
+    }
+
+    /// Both extremes, for longer than 32 bits hold.
+    #[test]
+    fn i16_extremes() {
+        let (low, high) = ([0x00, 0x80].repeat(5000), [0xFF, 0x7F].repeat(5000));
+        on_every_tier(|_| {
+            assert_eq!(squared_norm_i16(&low, &high), 5000 * 65535 * 65535);
+            assert_eq!(squared_norm_i16(&high, &low), 5000 * 65535 * 65535);
+            assert_eq!(dot_i16(&low, &low), 5000 << 30);
+            assert_eq!(dot_i16(&low, &high), -5000 * 32768 * 32767);
+        });
+    }
+
+    /// Everything special with everything special, at the start, the end and in what is left of a block.
+    #[test]
+    fn special_values() {
+        let singles = [
+            0u32,
+            1 << 31,
+            1,
+            0x8000_0001,
+            0x007F_FFFF,
+            0x0080_0000,
+            0x3F80_0000,
+            0xBF80_0001,
+            0x7F7F_FFFF,
+            0xFF7F_FFFF,
+            0x7F80_0000,
+            0xFF80_0000,
+            0x7F80_0001,
+            0xFFBF_FFFF,
+            0x7FC0_0000,
+            0xFFC1_2345,
+            0x5F00_0000,
+            0x2000_0000,
+        ];
+        let halves = [
+            0u16, 0x8000, 1, 0x8001, 0x03FF, 0x0400, 0x3C00, 0xBC01, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7C01,
+            0xFDFF, 0x7E00, 0xFE01, 0x7F7F, 0xFF7F, 0x7F80, 0xFF80, 0x7F81, 0xFFBF, 0x7FC0, 0x0080, 0x007F,
+        ];
+        let mut seed = 5;
+        for float in FLOATS {
+            let size = size_of_element(float);
+            let all: Vec<Vec<u8>> = match float {
+                Float::F32 => singles.iter().map(|x| x.to_le_bytes().to_vec()).collect(),
+                _ => halves.iter().map(|x| x.to_le_bytes().to_vec()).collect(),
+            };
+            let (m, a): (Vec<u8>, Vec<u8>) = all.iter().flat_map(|m| all.iter().map(move |a| (m, a))).fold(
+                Default::default(),
+                |(mut ms, mut aa), (m, a)| {
+                    ms.extend(m);
+                    aa.extend(a);
+                    (ms, aa)
+                },
+            );
+            let limits =
+                [0.0, 1e-90, 1e-45, 1.0, 1e38, 1e77, f64::MAX, f64::INFINITY, f64::NAN, -0.0, -1.0, -1e-60];
+            let (base_m, base_a) = (values(67, &mut seed), values(67, &mut seed));
+            on_every_tier(|tier| {
+                check(float, &m, &a, &tier);
+                for (m, a) in m.chunks(64 * size).zip(a.chunks(64 * size)) {
+                    for limit in limits {
+                        let set = naive_beyond(float, m, a, size, limit);
+                        assert_eq!(beyond(float, m, a, size, limit), set, "{tier:?}, {float:?}, {limit:e}");
+                    }
+                }
+                for (i, (m, a)) in m.chunks(size).zip(a.chunks(size)).enumerate().step_by(7) {
+                    let (mut mm, mut aa) = (bytes(float, &base_m), bytes(float, &base_m));
+                    let place = [0, 15, 31, 32, 48, 63, 64, 66][i % 8];
+                    if i % 16 < 8 {
+                        aa = bytes(float, &base_a);
+                    }
+                    mm[place * size..][..size].copy_from_slice(m);
+                    aa[place * size..][..size].copy_from_slice(a);
+                    let norm = naive_norm(float, &mm, &aa);
+                    assert!(same(squared_norm(float, &mm, &aa), norm), "{tier:?}, {float:?}, {m:x?}, {a:x?}");
+                    for limit in limits.into_iter().chain([norm, norm.next_up(), norm.next_down()]) {
+                        let set = naive_beyond(float, &mm, &aa, mm.len(), limit);
+                        assert_eq!(
+                            beyond(float, &mm, &aa, mm.len(), limit),
+                            set,
+                            "{tier:?}, {float:?}, {limit:e}"
+                        );
+                    }
+                }
+            });
+        }
+    }
+
+    /// Limits ever closer to the norm, from both sides, where the estimate in f32 cannot tell; and differences whose
+    /// squares underflow or overflow f32.
+    #[test]
+    fn close_decisions() {
+        let mut seed = 6;
+        for (count, scale) in
+            [48, 129].into_iter().flat_map(|c| [1.0, 3e-20, 1e-22, 2e-36, 1e18, 1e20, 1e35].map(|s| (c, s)))
+        {
+            let m =
+                bytes(Float::F32, &values(count, &mut seed).iter().map(|x| x * scale).collect::<Vec<_>>());
+            let a =
+                bytes(Float::F32, &values(count, &mut seed).iter().map(|x| x * scale).collect::<Vec<_>>());
+            let norm = naive_norm(Float::F32, &m, &a);
+            on_every_tier(|tier| {
+                for bits in (0..54).step_by(3) {
+                    let off = 0.5f64.powi(bits);
+                    for limit in [norm * (1.0 + off), norm * (1.0 - off)] {
+                        let set = u64::from(norm > limit);
+                        assert_eq!(
+                            beyond(Float::F32, &m, &a, m.len(), limit),
+                            set,
+                            "{tier:?}, {count}, {scale:e}, {bits}"
+                        );
+                    }
+                }
+            });
+        }
+    }
+
+    /// The bounds of the estimate are not just wide enough by luck: every rounding in one direction.
+    #[test]
+    fn estimates_that_lean() {
+        // 1 + 2^-12 squared is 1 + 2^-11 + 2^-24: the last is lost. And so is most of a small term beside a large one.
+        for (first, others) in
+            [(1.000_244_1f32, 1.000_244_1f32), (4096.0, 0.999_9), (4096.0, 1.000_1), (1.0, 1e-4)]
+        {
+            for count in [64, 1500] {
+                let mut a = vec![others; count];
+                a[..32].fill(first);
+                let (m, a) = (vec![0; 4 * count], bytes(Float::F32, &a));
+                let norm = naive_norm(Float::F32, &m, &a);
+                on_every_tier(|tier| {
+                    for off in [0.0, 1e-7, 1e-6, 1e-5, 1e-4] {
+                        for limit in [norm * (1.0 + off), norm * (1.0 - off)] {
+                            let set = u64::from(norm > limit);
+                            assert_eq!(
+                                beyond(Float::F32, &m, &a, m.len(), limit),
+                                set,
+                                "{tier:?}, {count}, {off:e}"
+                            );
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    /// Multiples of 2^-10 below 2^10, whose sums are exact in f64, against integers; and noise against a compensated sum.
+    #[test]
+    fn accuracy() {
+        let mut seed = 7;
+        let mut integers =
+            || (0..3000).map(|_| (noise(&mut seed) >> 44) as i128 - (1 << 19)).collect::<Vec<_>>();
+        let (m, a) = (integers(), integers());
+        let exact: i128 = m.iter().zip(&a).map(|(m, a)| (a - m) * (a - m)).sum();
+        let single =
+            |x: &[i128]| bytes(Float::F32, &x.iter().map(|x| *x as f32 / 1024.0).collect::<Vec<_>>());
+        assert_eq!(squared_norm(Float::F32, &single(&m), &single(&a)), exact as f64 / 1_048_576.0);
+
+        let (m, a) = (values(5000, &mut seed), values(5000, &mut seed));
+        let (mut sum, mut lost) = (0.0f64, 0.0f64);
+        for (m, a) in m.iter().zip(&a) {
+            let d = f64::from(*a) - f64::from(*m);
+            let next = sum + d * d;
+            lost += if sum > d * d { (sum - next) + d * d } else { (d * d - next) + sum };
+            sum = next;
+        }
+        let found = squared_norm(Float::F32, &bytes(Float::F32, &m), &bytes(Float::F32, &a));
+        assert!((found - (sum + lost)).abs() <= sum * 330.0 * f64::EPSILON, "{found:e} {sum:e}");
+    }
+
+    #[test]
+    fn steps() {
+        let mut seed = 8;
+        let mut q: Vec<u8> =
+            [0i16, 1, -1, i16::MIN, i16::MAX, 255, -257].iter().flat_map(|q| q.to_le_bytes()).collect();
+        q.extend((0..2 * 200).map(|_| noise(&mut seed) as u8));
+        let count = q.len() / 2;
+        for float in FLOATS {
+            let m = bytes(float, &values(count, &mut seed));
+            for delta in
+                [1, 2, 3, 1000, 65536, 65537, 0xFF_FFFF, 0x0100_0000, 0x0100_0001, 0x8000_0001, u32::MAX]
+            {
+                // The value by its definition (spec/beacon.md): exact, and rounded once.
+                let value = |i: usize| (i16s(&q)[i] as f64 * f64::from(delta) / 65536.0) as f32;
+                let values: Vec<f32> = (0..count).map(value).collect();
+                let expected: Vec<u8> =
+                    values.iter().enumerate().flat_map(|(i, x)| put(float, get(float, &m, i) + x)).collect();
+                on_every_tier(|tier| {
+                    for len in [0, 1, 7, 16, 17, 64, count] {
+                        let size = size_of_element(float);
+                        let mut out = vec![0; len * size];
+                        add_mu16(float, &m[..len * size], &q[..2 * len], delta, &mut out);
+                        assert!(out == expected[..len * size], "{tier:?}, {float:?}, {delta}, {len}");
+                    }
+                });
+            }
+        }
+    }
+
+    /// What the callers rule out is no reason to panic: the common part is done, and nothing else.
+    #[test]
+    fn lengths_that_disagree() {
+        for float in FLOATS {
+            let size = size_of_element(float);
+            let long = bytes(float, &values(100, &mut 9));
+            let twice = naive(float, &long, &long, |a, b| a + b);
+            on_every_tier(|_| {
+                for len in 0..110 {
+                    for (a, b) in [(&long[..len], &long[..]), (&long[..], &long[..len])] {
+                        assert_eq!(squared_norm(float, a, b), 0.0);
+                        assert_eq!(max_distance(float, a, b), 0.0);
+                        assert_eq!(beyond(float, a, b, 24, 0.0), 0);
+                        assert_eq!(unequal(a, b, 24), 0);
+                        assert_eq!(squared_norm_i16(a, b), 0);
+                        let (mut out, mut wide) = (vec![7; 90], vec![7.0; 30]);
+                        let whole = len / size;
+                        add(float, a, b, &mut out);
+                        let done = (whole * size).min(90 / size * size);
+                        assert!(out[..done] == twice[..done] && out[done..].iter().all(|x| *x == 7), "{len}");
+                        subtract_f32(float, a, b, &mut wide);
+                        let zeros = |(i, x): (usize, &f32)| *x == if i < whole { 0.0 } else { 7.0 };
+                        assert!(wide.iter().enumerate().all(zeros), "{len}");
+                        add_mu16(float, a, b, 1, &mut out);
+                    }
+                    assert_eq!(unequal(&long, &long[1..], len) & 1, u64::from(len > 0));
+                    beyond(float, &long, &long[1..], len, 1.0);
+                    beyond_i16(&long, &long[1..], len, 1);
+                }
+            });
+        }
     }
 }
