@@ -90,6 +90,12 @@ fn main() {
             }),
         ),
         (
+            "copy fresh",
+            median(times, || {
+                black_box(black_box(master.as_bytes()).to_vec());
+            }),
+        ),
+        (
             "digest",
             median(times.min(200), || {
                 black_box(Master::new(black_box(master), bitwire::frame::ContextHash([0; 8])));

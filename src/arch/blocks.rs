@@ -10,7 +10,6 @@
 //! [`Isa`] has the operations on 16 elements, and each kernel is written once over it, so that a level can only be faster.
 //! No closures around them: the compiler is free not to inline one, and then it has the instructions of the
 //! baseline.
-#![allow(dead_code, reason = "until mirror/ calls it")]
 
 use super::half;
 use core::marker::PhantomData;

@@ -10,6 +10,7 @@ use bitwire::beacon::stats::Sigma;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::ledger::args::LedgerVerb;
+use crate::mirror::args::MirrorVerb;
 
 /// Compact, verifiable formats for the context of language models.
 ///
@@ -41,6 +42,11 @@ pub(crate) enum Verb {
     Ledger {
         #[command(subcommand)]
         verb: LedgerVerb,
+    },
+    /// Keep agents as differences from one master: diff, apply, stats
+    Mirror {
+        #[command(subcommand)]
+        verb: MirrorVerb,
     },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bitwire completions bash > /etc/bash_completion.d/bitwire")]
@@ -266,7 +272,7 @@ impl SigmaArg {
     }
 }
 
-fn step(text: &str) -> Result<StepChoice, String> {
+pub(crate) fn step(text: &str) -> Result<StepChoice, String> {
     if text == "auto" {
         return Ok(StepChoice::Auto);
     }
@@ -278,7 +284,7 @@ fn finite(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or("has to be a finite number".to_owned())
 }
 
-fn weight(text: &str) -> Result<f64, String> {
+pub(crate) fn weight(text: &str) -> Result<f64, String> {
     finite(text)
         .ok()
         .filter(|&weight| weight >= 0.0)

@@ -9,6 +9,7 @@ mod explain;
 mod input;
 mod keys;
 mod ledger;
+mod mirror;
 mod progress;
 mod scl;
 mod verify;
@@ -74,6 +75,7 @@ fn run(verb: Verb, out: &mut Output) -> Result<Outcome, Problem> {
         Verb::Scl { verb: SclVerb::Export(args) } => scl::export(&args, out),
         Verb::Scl { verb: SclVerb::Import(args) } => scl::import(&args, out),
         Verb::Ledger { verb } => ledger::run(verb, out),
+        Verb::Mirror { verb } => mirror::run(verb, out),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bitwire", out.bytes());
             Ok(Outcome::Good)

@@ -142,6 +142,8 @@ fn element(text: &str) -> Result<Scalar, String> {
     let mu16 = |text: &str| text.strip_prefix("i16:")?.parse().ok().and_then(|n: u32| Step::new(n).ok());
     match text {
         "bf16" => Ok(Scalar::Bf16),
-        _ => mu16(text).map(Scalar::Mu16).ok_or("has to be bf16, or i16: and a step from 1 to 4294967295".to_owned()),
+        _ => mu16(text)
+            .map(Scalar::Mu16)
+            .ok_or("has to be bf16, or i16: and a step from 1 to 4294967295".to_owned()),
     }
 }
