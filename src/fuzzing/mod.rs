@@ -13,6 +13,8 @@
 )]
 
 mod beacon;
+#[doc(hidden)]
+pub mod blocks;
 mod context;
 mod frame;
 mod inspect;
