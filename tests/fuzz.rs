@@ -400,6 +400,24 @@ fn differences() -> Vec<Vec<u8>> {
     inputs
 }
 
+/// Inputs of the target that runs operations on a store: kind, how, dim; then operations, each with a name.
+fn stores() -> Vec<Vec<u8>> {
+    let mut random = Random(12);
+    let mut inputs = Vec::new();
+    for kind in (0..=255u8).step_by(9) {
+        let dim = random.below(3) as u8;
+        let mut input = vec![kind, random.next() as u8, dim, 0];
+        if kind / 16 % 4 == 3 {
+            input.extend(0.25f64.to_le_bytes());
+        }
+        // A master of four blocks that are the first shape's.
+        input.extend([4 * 16, 0, 0]);
+        input.extend((0..220).map(|_| random.next() as u8));
+        inputs.push(input);
+    }
+    inputs
+}
+
 fn proofs() -> Vec<Vec<u8>> {
     let digests: Vec<_> = (0..23).map(|i| [i; 32]).collect();
     let mut path = [[0; 32]; Proof::MAX_PATH];
@@ -437,6 +455,7 @@ fn built(target: &str) -> Vec<Vec<u8>> {
         "recovery" => ledger_files(),
         "mirror" => mirror_frames(),
         "diff" => differences(),
+        "mirrors" => stores(),
         "proof" => proofs(),
         "tinymind" => json_ledgers(),
         "frame" | "beacon" | "inspect" => frames(),
@@ -539,7 +558,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 #[ignore = "writes to tests/corpus"]
 fn write_seeds() {
-    for target in ["chunk", "context", "diff", "frame", "mirror", "proof", "recovery", "results", "tinymind"]
+    for target in
+        ["chunk", "context", "diff", "frame", "mirror", "mirrors", "proof", "recovery", "results", "tinymind"]
     {
         let folder = root().join("tests/corpus").join(target);
         fs::create_dir_all(&folder).unwrap();
@@ -604,6 +624,7 @@ bodies! {
     inspect: 300,
     ledger: 200,
     mirror: 3000,
+    mirrors: 2000,
     moments: 100,
     mu16: 1000,
     npy: 2000,

@@ -22,6 +22,7 @@ mod ledger_files;
 mod ledger_frames;
 mod mend;
 mod mirror;
+mod mirrors;
 mod moments;
 mod npy;
 mod npz;
@@ -40,6 +41,7 @@ pub use inspect::inspect;
 pub use ledger_files::ledger;
 pub use ledger_frames::{chunk, index};
 pub use mirror::{diff, mirror};
+pub use mirrors::mirrors;
 pub use moments::{moments, window};
 pub use npy::npy;
 pub use npz::npz;
@@ -68,6 +70,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("inspect", inspect),
     ("ledger", ledger),
     ("mirror", mirror),
+    ("mirrors", mirrors),
     ("moments", moments),
     ("mu16", mu16),
     ("npy", npy),

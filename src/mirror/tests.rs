@@ -210,3 +210,18 @@ fn a_rebased_mirror_gives_the_same_agent() {
     let wrong = view.rebase(&old, &new, view.options(), &mut payload).unwrap_err();
     assert!(matches!(wrong.kind(), ErrorKind::MasterDiffers { .. }));
 }
+
+/// A step of no blocks gives an agent that missed a step no segment.
+#[test]
+#[cfg(feature = "alloc")]
+fn an_empty_step_changes_nothing() {
+    let (two, none) = (bytes(&[1.0, 2.0]), f32_blocks(&[], 1));
+    let mut store = MasterMirror::new(DiffOptions::default());
+    store.register_master("m", &f32_blocks(&two, 1)).unwrap();
+    store.register_mirror("a", &f32_blocks(&two, 1)).unwrap();
+    store.collective_reuse_step(&f32_blocks(&two, 1), &[], Placement::AtEnd).unwrap();
+    assert_eq!(store.collective_reuse_step(&none, &["a"], Placement::AtEnd).unwrap(), [0]);
+    assert_eq!(store.segments("a").unwrap(), [Segment::Shared { start: 0, rows: 2 }]);
+    // So a master of two blocks is enough for it.
+    store.rebase("m", &f32_blocks(&two, 1)).unwrap();
+}
