@@ -164,7 +164,7 @@ impl Agent {
     /// Takes the blocks `start..start + rows` of the master, unless it has them. Allocates nothing after
     /// [`reserve_segment`](Self::reserve_segment).
     pub(super) fn adopt(&mut self, start: u32, rows: u32, placement: Placement) {
-        if self.shared_end() >= start.saturating_add(rows) {
+        if rows == 0 || self.shared_end() >= start.saturating_add(rows) {
             return;
         }
         let end = self.segments.len();
