@@ -417,6 +417,18 @@ kinds! {
     UnknownAgent;
     /// An agent whose blocks are not at the places of the master's.
     NotAligned;
+    /// A safetensors file that is none.
+    Safetensors {
+        /// What is wrong.
+        reason: &'static str,
+    };
+    /// A tensor of a safetensors file has another element type.
+    TensorType {
+        /// The types that would do.
+        needed: &'static str,
+        /// The type found, as the file spells it.
+        found: Snippet,
+    };
 
     // -- token files
     /// A word of a text of tokens that is none.
@@ -628,6 +640,7 @@ impl fmt::Display for ErrorKind {
                 "the index covers {covered} bytes, the ledger has {found}: committed chunks are gone, or it is \
                  another ledger's index"
             ),
+            Self::Unknown { field: "tensor" } => write!(f, "the file has no tensor of that name"),
             Self::Unknown { field } => write!(f, "there is no {field} of that kind"),
             Self::ContextDiffers => write!(f, "the artefacts come from different contexts"),
             Self::TinyMindJson { reason } => write!(f, "not as TinyMind writes it: {reason}"),
@@ -652,6 +665,10 @@ impl fmt::Display for ErrorKind {
                 "the agent has blocks of its own between or behind the master's; only one whose blocks stand where the \
                  master's do can be a mirror's frame"
             ),
+            Self::Safetensors { reason } => write!(f, "safetensors: {reason}"),
+            Self::TensorType { needed, found } => {
+                write!(f, "the tensor's type is {found}, needed is {needed}")
+            }
             Self::TokenText { line, position, found } => {
                 write!(
                     f,
