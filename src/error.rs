@@ -423,6 +423,20 @@ kinds! {
         needed: u64,
     };
 
+    // -- safetensors files
+    /// A safetensors file that is none.
+    Safetensors {
+        /// What is wrong.
+        reason: &'static str,
+    };
+    /// A tensor of a safetensors file has another element type.
+    TensorType {
+        /// The types that would do.
+        needed: &'static str,
+        /// The type found, as the file spells it.
+        found: Snippet,
+    };
+
     // -- token files
     /// A word of a text of tokens that is none.
     TokenText {
@@ -633,6 +647,7 @@ impl fmt::Display for ErrorKind {
                 "the index covers {covered} bytes, the ledger has {found}: committed chunks are gone, or it is \
                  another ledger's index"
             ),
+            Self::Unknown { field: "tensor" } => write!(f, "the file has no tensor of that name"),
             Self::Unknown { field } => write!(f, "there is no {field} of that kind"),
             Self::ContextDiffers => write!(f, "the artefacts come from different contexts"),
             Self::TinyMindJson { reason } => write!(f, "not as TinyMind writes it: {reason}"),
@@ -658,6 +673,10 @@ impl fmt::Display for ErrorKind {
                  master's do can be a mirror's frame"
             ),
             Self::OutOfMemory { needed } => write!(f, "{needed} bytes of memory are not to be had"),
+            Self::Safetensors { reason } => write!(f, "safetensors: {reason}"),
+            Self::TensorType { needed, found } => {
+                write!(f, "the tensor's type is {found}, needed is {needed}")
+            }
             Self::TokenText { line, position, found } => {
                 write!(
                     f,

@@ -403,3 +403,347 @@ proptest! {
         }
     }
 }
+
+/// safetensors files as PyTorch and the safetensors package wrote them (tests/data/safetensors, see make.py there).
+#[cfg(feature = "safetensors")]
+mod tensors {
+    use super::*;
+    use bitwire::io::safetensors::{MAX_HEADER, TensorFile};
+
+    fn file(name: &str) -> Vec<u8> {
+        std::fs::read(path("safetensors", name)).unwrap()
+    }
+
+    fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    fn entry(name: &str, dtype: &str, shape: &str, start: u64, end: u64) -> String {
+        format!(r#""{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{start},{end}]}}"#)
+    }
+
+    /// The refusal, the same of memory as of a stream.
+    fn refusal(bytes: &[u8]) -> Error {
+        let error = TensorFile::parse(bytes).map(|file| file.len()).unwrap_err();
+        match TensorFile::read(bytes) {
+            Err(Cause::Format(again)) => assert_eq!(again, error),
+            other => panic!("{other:?}"),
+        }
+        error
+    }
+
+    #[test]
+    fn types_shapes_and_texts_are_those_that_were_saved() {
+        let bytes = file("types.safetensors");
+        let tensors = TensorFile::parse(&bytes[..]).unwrap();
+        let listed: Vec<_> = tensors
+            .tensors()
+            .map(|tensor| (tensor.name(), tensor.dtype().to_string(), tensor.dims(), tensor.as_bytes().len()))
+            .collect();
+        let key = "\u{43a}\u{43b}\u{44e}\u{447}";
+        let odd_name = format!("{key}/\0\"\\");
+        let expected: [(&str, &str, &[u64], usize); 13] = [
+            ("f64", "F64", &[2, 3], 48),
+            ("empty blocks", "F32", &[3, 0], 0),
+            ("f32", "F32", &[3, 2, 4, 5], 480),
+            ("no blocks", "F32", &[0, 2, 3], 0),
+            ("scalar", "F32", &[], 4),
+            ("vector", "F32", &[4], 16),
+            ("bf16", "BF16", &[3, 2, 4, 5], 240),
+            ("f16", "F16", &[3, 2, 4, 5], 240),
+            (&odd_name, "F16", &[1, 1], 2),
+            ("i16", "I16", &[3, 2, 4, 5], 240),
+            ("f8", "F8_E4M3", &[2, 2], 4),
+            ("u8", "U8", &[3], 3),
+            ("bool", "BOOL", &[1, 2], 2),
+        ];
+        assert!(listed.iter().map(|(n, t, d, l)| (*n, t.as_str(), *d, *l)).eq(expected));
+        assert!(tensors.names().eq(expected.map(|(name, ..)| name)));
+        assert_eq!((tensors.len(), tensors.is_empty()), (13, false));
+        assert!(tensors.metadata().iter().map(|(k, v)| (&k[..], &v[..])).eq([("note", key)]));
+        assert_eq!(tensors.tensor("u8").unwrap().as_bytes(), [0, 1, 2]);
+        assert_eq!(tensors.tensor(&odd_name).unwrap().as_bytes(), [0, 0x3C]);
+
+        for (name, kind) in [("f32", "f4"), ("f16", "f2"), ("bf16", "bf16"), ("i16", "i2")] {
+            let tensor = tensors.tensor(name).unwrap();
+            let blocks = tensor.blocks(Some(scalar(kind))).unwrap();
+            assert_eq!(blocks.as_bytes(), super::expected(kind), "{name}");
+            assert_eq!(*blocks.shape(), Shape::new(scalar(kind), 3, 40).unwrap());
+            assert!(bytes.as_ptr_range().contains(&blocks.as_bytes().as_ptr()), "not copied");
+            if name == "i16" {
+                let error = tensor.blocks(None).unwrap_err();
+                let message = "the tensor's type is I16, needed is F32, F16 or BF16 (I16 with a step)";
+                assert_eq!(error.to_string(), message);
+            } else {
+                assert_eq!(tensor.blocks(None), Ok(blocks));
+            }
+            for (other, _) in KINDS {
+                assert_eq!(tensor.blocks(Some(scalar(other))).is_ok(), other == kind, "{name} as {other}");
+            }
+        }
+        let none = TensorFile::parse(file("none.safetensors")).unwrap();
+        assert!(none.is_empty() && none.metadata().is_empty() && none.tensors().next().is_none());
+    }
+
+    #[test]
+    fn tensors_that_are_no_blocks_say_why() {
+        let tensors = TensorFile::open(path("safetensors", "types.safetensors")).unwrap();
+        for (name, message) in [
+            ("f64", "the tensor's type is F64, needed is F32, F16 or BF16 (I16 with a step)"),
+            ("f8", "the tensor's type is F8_E4M3, needed is F32, F16 or BF16 (I16 with a step)"),
+            ("bool", "the tensor's type is BOOL, needed is F32, F16 or BF16 (I16 with a step)"),
+            ("scalar", "the array has 0 dimensions; blocks need two or more, the first counting them"),
+            ("vector", "the array has 1 dimension; blocks need two or more, the first counting them"),
+            ("empty blocks", "a block has at least one element"),
+        ] {
+            let error = tensors.tensor(name).unwrap().blocks(None).unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.place()), (message, None), "{name}");
+        }
+        assert_eq!(tensors.tensor("no blocks").unwrap().blocks(None).unwrap().shape().rows(), 0);
+        for name in ["", "f3", "f322", "__metadata__", "F32"] {
+            let error = tensors.tensor(name).map(|tensor| tensor.dtype()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unknown { field: "tensor" });
+            assert_eq!(error.to_string(), "the file has no tensor of that name");
+        }
+    }
+
+    #[test]
+    fn files_of_pytorch_are_read() {
+        for (name, scalar, rows) in
+            [("gist_f32", Scalar::F32, 1), ("gist_f16", Scalar::F16, 1), ("gist_bf16", Scalar::Bf16, 1)]
+        {
+            let name = path("safetensors", name);
+            let tensors = TensorFile::open(name.with_extension("safetensors")).unwrap();
+            let blocks = tensors.tensor("layer_0_key").unwrap().blocks(None).unwrap();
+            assert_eq!((blocks.shape().scalar(), blocks.shape().rows()), (scalar, rows));
+            // The header of a small array takes 128 bytes.
+            assert_eq!(blocks.as_bytes(), &std::fs::read(name.with_extension("npy")).unwrap()[128..]);
+            #[cfg(feature = "mmap")]
+            {
+                let map = TensorFile::map(name.with_extension("safetensors")).unwrap();
+                assert_eq!(map.tensor("layer_0_key").unwrap().blocks(None), Ok(blocks));
+            }
+        }
+        let tensors = TensorFile::open(path("safetensors", "gist_f16.safetensors")).unwrap();
+        assert_eq!(tensors.metadata()["list"], "[1, 'a']");
+        assert_eq!(tensors.metadata().len(), 7);
+        let missing = TensorFile::open(path("safetensors", "none of that name")).unwrap_err();
+        assert!(missing.is_io());
+    }
+
+    #[test]
+    fn any_alignment_is_lent() {
+        for pad in 0..8 {
+            let header = format!("{{{}}}{}", entry("k", "F32", "[2,1,3]", 0, 24), " ".repeat(pad));
+            let bytes = with_header(&header, &(0..24).collect::<Vec<u8>>());
+            let tensors = TensorFile::parse(&bytes[..]).unwrap();
+            let blocks = tensors.tensor("k").unwrap().blocks(None).unwrap();
+            assert_eq!(blocks.as_bytes().as_ptr(), &raw const bytes[8 + header.len()]);
+            assert!(blocks.as_bytes().iter().copied().eq(0..24));
+        }
+    }
+
+    #[test]
+    fn every_truncation_and_every_byte_too_many_is_found() {
+        let mut bytes = file("gist_bf16.safetensors");
+        let end = bytes.len() as u64;
+        for len in 0..bytes.len() {
+            let error = refusal(&bytes[..len]);
+            let ErrorKind::Truncated { field, needed, available } = error.kind() else {
+                panic!("cut to {len}: {error}")
+            };
+            assert_eq!(error.offset() + available, len as u64);
+            assert!(needed > available);
+            let expected = match len {
+                0..8 => "the length of the safetensors header",
+                8..192 => "the safetensors header",
+                _ => "the tensors' data",
+            };
+            assert_eq!(field, expected, "cut to {len}");
+        }
+        bytes.extend([0; 3]);
+        assert_eq!(refusal(&bytes), Error::new(ErrorKind::TrailingBytes { count: 3 }, end));
+        let Err(Cause::Format(error)) = TensorFile::read(bytes.chain(std::io::repeat(0))) else { panic!() };
+        assert_eq!(error, Error::new(ErrorKind::TrailingBytes { count: 128 << 10 }, end));
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_refused() {
+        // Four bytes that one reader takes for a float, another for four integers.
+        let one = entry("w", "U8", "[4]", 0, 4);
+        for (two, reason) in [
+            (entry("w", "F32", "[1]", 0, 4), "two tensors have the same name"),
+            (entry("w", "F32", "[1]", 4, 8), "two tensors have the same name"),
+            (entry(r"\u0077", "F32", "[1]", 0, 4), "two tensors have the same name"),
+            (r#""__metadata__":{"a":"1","b":"2","a":"1"}"#.into(), "a key of __metadata__ comes twice"),
+            (r#""__metadata__":{},"__metadata__":{}"#.into(), "__metadata__ comes twice"),
+            (
+                r#""v":{"dtype":"F32","dtype":"U8","shape":[0],"data_offsets":[4,4]}"#.into(),
+                "a tensor is not an object of one known dtype, shape and data_offsets",
+            ),
+        ] {
+            let header = format!("{{{one},{two}}}");
+            for data in [4, 8] {
+                let error = refusal(&with_header(&header, &vec![0; data]));
+                assert_eq!(error.kind(), ErrorKind::Safetensors { reason }, "{header}");
+                assert!(error.offset() > 8 + one.len() as u64 && error.offset() <= 8 + header.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn data_without_an_owner_or_with_two_is_refused() {
+        let hole = "the data of a tensor does not start where that before ends: a hole, or an overlap";
+        let size = "a tensor has another number of bytes than its type and shape take";
+        for (entries, reason) in [
+            (vec![entry("a", "U8", "[4]", 4, 8)], hole),
+            (vec![entry("a", "U8", "[2]", 0, 2), entry("b", "U8", "[4]", 4, 8)], hole),
+            (vec![entry("a", "U8", "[8]", 0, 8), entry("b", "U8", "[8]", 0, 8)], hole),
+            (vec![entry("a", "U8", "[6]", 0, 6), entry("b", "U8", "[4]", 4, 8)], hole),
+            (vec![entry("a", "U8", "[8]", 8, 0)], hole),
+            // An empty tensor within another.
+            (vec![entry("a", "U8", "[8]", 0, 8), entry("b", "U8", "[0]", 4, 4)], hole),
+            (vec![entry("a", "F32", "[1]", 0, 8)], size),
+            (vec![entry("a", "F32", "[3]", 0, 8)], size),
+            (vec![entry("a", "F32", "[0]", 0, 8)], size),
+            (vec![entry("a", "F4", "[3]", 0, 8)], "a tensor does not end with a whole byte"),
+        ] {
+            let error = refusal(&with_header(&format!("{{{}}}", entries.join(",")), &[0; 8]));
+            assert_eq!(error, Error::new(ErrorKind::Safetensors { reason }, 8), "{entries:?}");
+        }
+        // The order in the header is free, and so is the place of empty tensors at the edges.
+        let entries =
+            [entry("c", "U8", "[0]", 8, 8), entry("b", "U8", "[4]", 4, 8), entry("a", "F32", "[1]", 0, 4)];
+        let more = [entry("d", "U8", "[0]", 0, 0), entry("e", "U8", "[0]", 4, 4)];
+        let header = format!("{{{},{}}}", entries.join(","), more.join(","));
+        let tensors = TensorFile::parse(with_header(&header, &[0; 8])).unwrap();
+        assert!(tensors.names().eq(["d", "a", "e", "b", "c"]));
+    }
+
+    #[test]
+    fn sizes_that_lie_cost_neither_memory_nor_time() {
+        // 8 times 2^61 - 1 bytes: nothing overflows until the header's own length is added.
+        let eight: Vec<_> = (0..8u64)
+            .map(|i| {
+                let len = (1 << 61) - 1;
+                entry(&i.to_string(), "U8", "[2305843009213693951]", i * len, (i + 1) * len)
+            })
+            .collect();
+        let large = 1 << 60;
+        for (entries, truncated) in [
+            (vec![entry("a", "U8", "[1152921504606846976]", 0, large)], true),
+            (eight, true),
+            (vec![entry("a", "F32", "[4194305,4194305,211106198978564]", 0, 16)], false),
+            (vec![entry("a", "F32", "[4611686018427387905]", 0, 4)], false),
+            (vec![entry("a", "U8", "[18446744073709551615]", 0, u64::MAX)], false),
+        ] {
+            let bytes = with_header(&format!("{{{}}}", entries.join(",")), &[0; 16]);
+            let error = refusal(&bytes);
+            match error.kind() {
+                ErrorKind::Truncated { available: 16, needed, .. } => {
+                    assert!(truncated && needed >= large, "{error}");
+                }
+                kind => assert!(!truncated && kind == ErrorKind::Size { field: "a tensor" }, "{error}"),
+            }
+            let most = largest(|| assert!(TensorFile::read(&bytes[..]).is_err()));
+            assert!(most <= 64 << 10, "{most} bytes");
+        }
+        for (len, found) in [(u64::MAX, true), (MAX_HEADER + 1, true), (MAX_HEADER, false), (3, false)] {
+            let mut bytes = with_header("{}", b"");
+            bytes[..8].copy_from_slice(&len.to_le_bytes());
+            let most = largest(|| {
+                let field = "the length of the safetensors header";
+                let too_large = ErrorKind::TooLarge { field, max: MAX_HEADER, found: len };
+                let field = "the safetensors header";
+                let truncated = ErrorKind::Truncated { field, needed: len, available: 2 };
+                let expected = if found { Error::new(too_large, 0) } else { Error::new(truncated, 8) };
+                assert_eq!(refusal(&bytes), expected);
+            });
+            assert!(most <= 64 << 10, "{most} bytes");
+        }
+    }
+
+    #[test]
+    fn malformed_headers_say_what_and_where() {
+        const TENSOR: &str = "a tensor is not an object of one known dtype, shape and data_offsets";
+        for (header, reason, offset) in [
+            ("", "the header does not start with {", 8),
+            (" {}", "the header does not start with {", 8),
+            ("[]", "the header does not start with {", 8),
+            ("{", "the header's JSON ends too early", 8),
+            ("{}{}", "the header is no valid JSON", 10),
+            ("{}\0", "the header is no valid JSON", 10),
+            ("{\"a\":}", "the header is no valid JSON", 13),
+            ("{\n\n\"a\"\n:}", "the header is no valid JSON", 16),
+            ("{\"a\":1}", TENSOR, 13),
+            ("{\"a\":{\"dtype\":\"F33\"}}", TENSOR, 26),
+            ("{\"a\":{\"dtype\":\"U8\",\"shape\":[-1]}}", TENSOR, 38),
+            ("{\"a\":{\"dtype\":\"U8\",\"shape\":[1.0]}}", TENSOR, 39),
+            ("{\"a\":{\"dtype\":\"U8\",\"shape\":[18446744073709551616]}}", TENSOR, 56),
+            ("{\"__metadata__\":{\"a\":1}}", "__metadata__ is not an object of strings", 30),
+            ("{\"__metadata__\":[]}", "__metadata__ is not an object of strings", 24),
+        ] {
+            let error = refusal(&with_header(header, b""));
+            assert_eq!(error.kind(), ErrorKind::Safetensors { reason }, "{header}");
+            // serde_json says where it noticed; that is the place itself or the byte beside it.
+            assert!(error.offset().abs_diff(offset) <= 1, "{header}: {error}, not {offset}");
+        }
+        assert!(TensorFile::parse(with_header("{\"__metadata__\":null}", b"")).unwrap().is_empty());
+        // Not UTF-8, in a name and elsewhere.
+        for header in [&b"{\"\xFF\":1}"[..], b"{\xFF}"] {
+            let bytes = [&(header.len() as u64).to_le_bytes()[..], header].concat();
+            assert!(matches!(refusal(&bytes).kind(), ErrorKind::Safetensors { .. }));
+        }
+        // A hundred thousand brackets, in a member nobody knows and where a tensor should be.
+        let deep = "[".repeat(100_000);
+        for header in [
+            format!("{{\"a\":{{\"x\":{deep}"),
+            format!("{{\"a\":{deep}"),
+            format!("{{\"__metadata__\":{deep}"),
+        ] {
+            assert!(matches!(refusal(&with_header(&header, b"")).kind(), ErrorKind::Safetensors { .. }));
+        }
+    }
+
+    #[test]
+    fn bytes_that_shrink_after_they_were_parsed_are_noticed() {
+        use std::cell::Cell;
+        use std::rc::Rc;
+        struct Shrinks(Vec<u8>, Rc<Cell<usize>>);
+        impl AsRef<[u8]> for Shrinks {
+            fn as_ref(&self) -> &[u8] {
+                &self.0[..self.1.get().min(self.0.len())]
+            }
+        }
+        let len = Rc::new(Cell::new(usize::MAX));
+        let shrinks = |bytes| Shrinks(bytes, Rc::clone(&len));
+        let tensors = TensorFile::parse(shrinks(file("gist_f32.safetensors"))).unwrap();
+        let array = NpyBlocks::parse(shrinks(super::file("blocks_f4_le_c.npy")), None).unwrap();
+        let mut out = vec![0; array.shape().len()];
+        assert!(array.borrowed().is_some() && array.copy_into(&mut out).is_ok());
+        assert!(tensors.tensor("layer_0_key").unwrap().blocks(None).is_ok());
+        for cut in [0, 100, 500] {
+            len.set(cut);
+            assert!(array.borrowed().is_none() && array.copy_into(&mut out).is_err());
+            assert!(tensors.tensor("layer_0_key").unwrap().blocks(None).is_err());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn any_change_of_a_byte_is_read_or_refused(at in 0usize..256, to: u8) {
+            let mut bytes = file("gist_bf16.safetensors");
+            bytes[at] = to;
+            if let Ok(tensors) = TensorFile::parse(&bytes[..]) {
+                for tensor in tensors.tensors() {
+                    let _ = tensor.blocks(None);
+                }
+            }
+        }
+    }
+}

@@ -492,6 +492,37 @@ fn built(target: &str) -> Vec<Vec<u8>> {
                 file
             })
             .collect(),
+        // Two of one name, empty ones at the edges, a hole, and a sum of sizes that overflows with the header's.
+        "safetensors" => {
+            let entry = |name, dtype, shape, start: u64, end: u64| {
+                format!(r#""{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{start},{end}]}}"#)
+            };
+            let eight = (0..8).map(|i| (i, (1 << 61) - 1)).map(|(i, len)| {
+                entry(
+                    ["a", "b", "c", "d", "e", "f", "g", "h"][i as usize],
+                    "U8",
+                    "[2305843009213693951]",
+                    i * len,
+                    i * len + len,
+                )
+            });
+            [
+                vec![entry("w", "U8", "[4]", 0, 4), entry("w", "F32", "[1]", 0, 4)],
+                vec![
+                    entry("w", "F32", "[1,1]", 0, 4),
+                    entry("v", "U8", "[0]", 0, 0),
+                    entry("u", "U8", "[0]", 4, 4),
+                ],
+                vec![entry("w", "BF16", "[1,2]", 0, 4), entry("v", "I16", "[2,2]", 6, 14)],
+                vec![r#""__metadata__":{"a":"b","c":"d"}"#.into(), entry("w", "I16", "[2,2]", 0, 8)],
+                eight.collect(),
+            ]
+            .map(|entries| {
+                let header = format!("{{{}}}", entries.join(","));
+                [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[7; 8]].concat()
+            })
+            .to_vec()
+        }
         _ => Vec::new(),
     }
 }
@@ -632,6 +663,7 @@ bodies! {
     proof: 300,
     recovery: 6000,
     results: 4000,
+    safetensors: 3000,
     tinymind: 4000,
     window: 2000,
 }

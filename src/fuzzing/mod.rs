@@ -29,6 +29,7 @@ mod npz;
 mod numbers;
 mod proof;
 mod recovery;
+mod safetensors;
 mod second_ledger;
 mod second_mirror;
 mod second_reader;
@@ -48,6 +49,7 @@ pub use npz::npz;
 pub use numbers::{crc16, mu16};
 pub use proof::proof;
 pub use recovery::recovery;
+pub use safetensors::safetensors;
 pub use tinymind::tinymind;
 
 /// For benches/sha256.rs, which is the other user of this module.
@@ -78,6 +80,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("proof", proof),
     ("recovery", recovery),
     ("results", results),
+    ("safetensors", safetensors),
     ("tinymind", tinymind),
     ("window", window),
 ];

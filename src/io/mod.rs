@@ -18,6 +18,8 @@ pub mod npy;
 #[cfg(feature = "npz")]
 pub mod npz;
 pub mod output;
+#[cfg(feature = "safetensors")]
+pub mod safetensors;
 pub mod tokens;
 
 #[cfg(feature = "mmap")]
