@@ -20,7 +20,7 @@ fn sum<S: Simd>(simd: S, a: &[u8], b: &[u8]) -> [u64; 8] {
     for (a, b) in a.as_chunks::<256>().0.iter().zip(b.as_chunks::<256>().0) {
         for (k, bytes) in a.as_chunks::<64>().0.iter().chain(b.as_chunks::<64>().0).enumerate() {
             let x: u64x8<S> = u8x64::load_array_ref(simd, bytes).bitcast();
-            sums[k] = sums[k] + x;
+            sums[k] += x;
         }
     }
     sums.into_iter().fold(u64x8::splat(simd, 0), |all, x| all + x).into()

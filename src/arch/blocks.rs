@@ -40,10 +40,10 @@ trait Isa: Copy {
     type Doubles: Copy;
     fn singles(self, x: [f32; LANES]) -> Self::Singles;
     fn array(self, x: Self::Singles) -> [f32; LANES];
-    fn from_f16(self, half: [u16; LANES]) -> Self::Singles;
-    fn to_f16(self, x: Self::Singles) -> [u16; LANES];
-    fn from_bf16(self, half: [u16; LANES]) -> Self::Singles;
-    fn to_bf16(self, x: Self::Singles) -> [u16; LANES];
+    fn widen_f16(self, half: [u16; LANES]) -> Self::Singles;
+    fn narrow_f16(self, x: Self::Singles) -> [u16; LANES];
+    fn widen_bf16(self, half: [u16; LANES]) -> Self::Singles;
+    fn narrow_bf16(self, x: Self::Singles) -> [u16; LANES];
     /// Every NaN as the one.
     fn canonical(self, x: Self::Singles) -> Self::Singles;
     /// The bits that both have.
@@ -93,24 +93,24 @@ impl Element<4> for F32 {
 impl Element<2> for F16 {
     #[inline(always)]
     fn load<I: Isa>(isa: I, bytes: &[[u8; 2]; LANES]) -> I::Singles {
-        isa.from_f16(from_le(bytes))
+        isa.widen_f16(from_le(bytes))
     }
 
     #[inline(always)]
     fn store<I: Isa>(isa: I, x: I::Singles, bytes: &mut [[u8; 2]; LANES]) {
-        to_le(isa.to_f16(x), bytes);
+        to_le(isa.narrow_f16(x), bytes);
     }
 }
 
 impl Element<2> for Bf16 {
     #[inline(always)]
     fn load<I: Isa>(isa: I, bytes: &[[u8; 2]; LANES]) -> I::Singles {
-        isa.from_bf16(from_le(bytes))
+        isa.widen_bf16(from_le(bytes))
     }
 
     #[inline(always)]
     fn store<I: Isa>(isa: I, x: I::Singles, bytes: &mut [[u8; 2]; LANES]) {
-        to_le(isa.to_bf16(x), bytes);
+        to_le(isa.narrow_bf16(x), bytes);
     }
 }
 
@@ -634,7 +634,7 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn from_f16(self, from: [u16; LANES]) -> [f32; LANES] {
+    fn widen_f16(self, from: [u16; LANES]) -> [f32; LANES] {
         let mut to = [0.0; LANES];
         for (to, from) in to.iter_mut().zip(from) {
             *to = half::from_f16(from);
@@ -643,7 +643,7 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn to_f16(self, from: [f32; LANES]) -> [u16; LANES] {
+    fn narrow_f16(self, from: [f32; LANES]) -> [u16; LANES] {
         let mut to = [0; LANES];
         for (to, from) in to.iter_mut().zip(from) {
             *to = half::to_f16(from);
@@ -652,7 +652,7 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn from_bf16(self, from: [u16; LANES]) -> [f32; LANES] {
+    fn widen_bf16(self, from: [u16; LANES]) -> [f32; LANES] {
         let mut to = [0.0; LANES];
         for (to, from) in to.iter_mut().zip(from) {
             *to = half::from_bf16(from);
@@ -661,7 +661,7 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn to_bf16(self, from: [f32; LANES]) -> [u16; LANES] {
+    fn narrow_bf16(self, from: [f32; LANES]) -> [u16; LANES] {
         let mut to = [0; LANES];
         for (to, from) in to.iter_mut().zip(from) {
             *to = half::to_bf16(from);
@@ -772,22 +772,22 @@ mod simd {
         }
 
         #[inline(always)]
-        fn from_f16(self, half: [u16; LANES]) -> f32x16<S> {
+        fn widen_f16(self, half: [u16; LANES]) -> f32x16<S> {
             half::simd::from_f16(u16x16::simd_from(self.0, half))
         }
 
         #[inline(always)]
-        fn to_f16(self, x: f32x16<S>) -> [u16; LANES] {
+        fn narrow_f16(self, x: f32x16<S>) -> [u16; LANES] {
             half::simd::to_f16(x).into()
         }
 
         #[inline(always)]
-        fn from_bf16(self, half: [u16; LANES]) -> f32x16<S> {
+        fn widen_bf16(self, half: [u16; LANES]) -> f32x16<S> {
             half::simd::from_bf16(u16x16::simd_from(self.0, half))
         }
 
         #[inline(always)]
-        fn to_bf16(self, x: f32x16<S>) -> [u16; LANES] {
+        fn narrow_bf16(self, x: f32x16<S>) -> [u16; LANES] {
             half::simd::to_bf16(x).into()
         }
 

@@ -9,12 +9,14 @@
 pub(crate) const NAN: u32 = 0x7FC0_0000;
 
 /// All ones where `condition` holds: as arithmetic, since a choice may end up as a branch, which no vector has.
+#[cfg(any(test, not(feature = "simd")))]
 #[inline(always)]
 fn mask(condition: bool) -> u32 {
     u32::from(condition).wrapping_neg()
 }
 
 /// f32 of a binary16.
+#[cfg(any(test, not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn from_f16(half: u16) -> f32 {
     let magnitude = u32::from(half & 0x7FFF);
@@ -25,6 +27,7 @@ pub(crate) fn from_f16(half: u16) -> f32 {
 }
 
 /// The nearest binary16.
+#[cfg(any(test, not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn to_f16(x: f32) -> u16 {
     let bits = x.to_bits();
@@ -43,12 +46,14 @@ pub(crate) fn to_f16(x: f32) -> u16 {
 }
 
 /// f32 of a bfloat16.
+#[cfg(any(test, not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn from_bf16(half: u16) -> f32 {
     f32::from_bits(u32::from(half) << 16)
 }
 
 /// The nearest bfloat16.
+#[cfg(any(test, not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
@@ -212,6 +217,7 @@ mod x86 {
 mod tests {
     extern crate std;
     use super::*;
+    #[cfg(any(feature = "std", feature = "simd"))]
     use std::vec::Vec;
 
     #[test]
@@ -240,6 +246,7 @@ mod tests {
     }
 
     /// Every sign and exponent, with mantissas at and around what either type rounds at, and others.
+    #[cfg(any(feature = "std", feature = "simd"))]
     fn singles() -> Vec<f32> {
         let mut mantissas =
             std::vec![0, 1, 2, 0x3F_FFFF, 0x40_0000, 0x40_0001, 0x7F_FFFE, 0x7F_FFFF, 0x2A_AAAA];
@@ -248,7 +255,7 @@ mod tests {
                 mantissas.extend([
                     odd ^ (1 << bit >> 1),
                     (odd ^ (1 << bit >> 1)) + 1,
-                    odd | (1 << bit >> 1).max(1) - 1,
+                    odd | ((1 << bit >> 1).max(1) - 1),
                 ]);
             }
         }
