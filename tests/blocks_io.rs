@@ -1,5 +1,5 @@
-//! Blocks from files: .npy arrays as NumPy and ml_dtypes wrote them (tests/data/npy, by make.py there; blocks_4d_master.npy
-//! is from TokenDance's own code), and those nobody should have written.
+//! Blocks from files: .npy arrays as NumPy and ml_dtypes wrote them (tests/data/npy, by make.py there;
+//! blocks_4d_master.npy is from TokenDance's own code), and those nobody should have written.
 #![cfg(feature = "std")]
 // Tests state expectations by panicking.
 
@@ -78,8 +78,8 @@ fn expected(kind: &str) -> Vec<u8> {
     match kind {
         "i2" => (-60i16..60).flat_map(i16::to_le_bytes).collect(),
         "f4" => quarters.flat_map(u32::to_le_bytes).collect(),
-        // These values need 6 bits of the fraction; bfloat16 keeps the upper 7, binary16 has another exponent bias (15
-        // instead of 127) before the upper 10.
+        // These values need 6 bits of the fraction; bfloat16 keeps the upper 7, binary16 has another exponent
+        // bias (15 instead of 127) before the upper 10.
         "bf16" => quarters.flat_map(|bits| ((bits >> 16) as u16).to_le_bytes()).collect(),
         "f2" => quarters
             .flat_map(|bits| {
@@ -370,7 +370,8 @@ proptest! {
         wide: bool,
         swap: bool,
     ) {
-        // Element (i, j, ...) holds its place in C order; in Fortran order it lies at i + dims[0] * (j + ...).
+        // Element (i, j, ...) holds its place in C order; in Fortran order it lies at i + dims[0] * (j +
+        // ...).
         let count: usize = dims.iter().product();
         let size = if wide { 4 } else { 2 };
         let (mut data, mut expected) = (vec![0; count * size], Vec::new());
@@ -404,7 +405,8 @@ proptest! {
     }
 }
 
-/// safetensors files as PyTorch and the safetensors package wrote them (tests/data/safetensors, see make.py there).
+/// safetensors files as PyTorch and the safetensors package wrote them (tests/data/safetensors, see make.py
+/// there).
 #[cfg(feature = "safetensors")]
 mod tensors {
     use super::*;

@@ -13,8 +13,8 @@ use crate::io::Cause;
 use crate::io::safetensors::TensorFile;
 use crate::mirror::{BlockSource, Scalar};
 
-/// [`TensorFile`]: from a stream as from memory, the tensors cover the data once and are those that the crate sees, and
-/// what the crate writes of them is read as the same.
+/// [`TensorFile`]: from a stream as from memory, the tensors cover the data once and are those that the crate
+/// sees, and what the crate writes of them is read as the same.
 pub fn safetensors(data: &[u8]) {
     let mut bytes = data.to_vec();
     for _ in 0..4 {
@@ -51,7 +51,8 @@ fn check(bytes: &[u8]) -> Result<(), Error> {
     }
     assert_eq!(at, bytes.len());
 
-    // The crate has read the same; its answer would be the last of two tensors of one name, which are refused here.
+    // The crate has read the same; its answer would be the last of two tensors of one name, which are refused
+    // here.
     let theirs = SafeTensors::deserialize(bytes).unwrap();
     assert_eq!(theirs.len(), file.len());
     for tensor in file.tensors() {

@@ -1,9 +1,9 @@
 //! safetensors files: their tensors as blocks.
 //!
-//! Source: the format of Hugging Face's `safetensors`, whose crate checks shapes, types and offsets here: the tensors lie
-//! one after the other, without holes or overlaps, and cover the data to its end. Checked besides: that the header starts
-//! with `{`, that no name in it comes twice (the crate lets the last one win, other readers the first), and the sum of
-//! all sizes against the file.
+//! Source: the format of Hugging Face's `safetensors`, whose crate checks shapes, types and offsets here: the
+//! tensors lie one after the other, without holes or overlaps, and cover the data to its end. Checked
+//! besides: that the header starts with `{`, that no name in it comes twice (the crate lets the last one win,
+//! other readers the first), and the sum of all sizes against the file.
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::{Cause, FileError};
@@ -25,7 +25,8 @@ use std::path::Path;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-/// The longest header read, in bytes: that of the `safetensors` crate. Lengths beyond it are not those of a header.
+/// The longest header read, in bytes: that of the `safetensors` crate. Lengths beyond it are not those of a
+/// header.
 pub const MAX_HEADER: u64 = 100_000_000;
 
 /// Bytes of the header's length, which stands first.
@@ -33,8 +34,8 @@ const LENGTH: u64 = 8;
 
 /// A safetensors file. `B` holds its bytes: `&[u8]`, `Vec<u8>`, a map of the file.
 ///
-/// Nothing of the data is copied, or looked at: what is checked is the header. Memory for it is in proportion to its
-/// length, some ten times as much at worst.
+/// Nothing of the data is copied, or looked at: what is checked is the header. Memory for it is in proportion
+/// to its length, some ten times as much at worst.
 ///
 /// ```
 /// use bitwire::io::safetensors::TensorFile;
@@ -90,9 +91,10 @@ impl<B: AsRef<[u8]>> TensorFile<B> {
     /// The tensors of a whole file in memory.
     ///
     /// # Errors
-    /// [`ErrorKind::Truncated`] if the header, or the data it describes, is not all there; [`ErrorKind::TrailingBytes`] if
-    /// there is more; [`ErrorKind::TooLarge`] over [`MAX_HEADER`]; [`ErrorKind::Safetensors`] with the place of what is
-    /// wrong in the text of the header, or where that starts; [`ErrorKind::Size`] if the size of a tensor overflows.
+    /// [`ErrorKind::Truncated`] if the header, or the data it describes, is not all there;
+    /// [`ErrorKind::TrailingBytes`] if there is more; [`ErrorKind::TooLarge`] over [`MAX_HEADER`];
+    /// [`ErrorKind::Safetensors`] with the place of what is wrong in the text of the header, or where that
+    /// starts; [`ErrorKind::Size`] if the size of a tensor overflows.
     pub fn parse(bytes: B) -> Result<Self> {
         let file = bytes.as_ref();
         let mut reader = wire::Reader::new(file, 0);
@@ -184,8 +186,8 @@ impl TensorFile<Vec<u8>> {
 
 #[cfg(feature = "mmap")]
 impl TensorFile<Map> {
-    /// Maps the file at `path` into memory, so that only the tensors asked for are read. What [`Map::new`] says of files
-    /// that change meanwhile goes for it.
+    /// Maps the file at `path` into memory, so that only the tensors asked for are read. What [`Map::new`]
+    /// says of files that change meanwhile goes for it.
     ///
     /// # Errors
     /// As [`parse`](Self::parse), or those of the operating system.
@@ -225,13 +227,13 @@ impl<'a> Tensor<'a> {
         self.bytes
     }
 
-    /// The tensor as blocks, where it stands: the first dimension counts them, the others together are the elements of
-    /// one. `scalar` is the type it has to have; `None` stands for `F32`, `F16` or `BF16`, as the file says. `I16` takes
-    /// the step that only the caller knows, by [`Scalar::Mu16`].
+    /// The tensor as blocks, where it stands: the first dimension counts them, the others together are the
+    /// elements of one. `scalar` is the type it has to have; `None` stands for `F32`, `F16` or `BF16`, as the
+    /// file says. `I16` takes the step that only the caller knows, by [`Scalar::Mu16`].
     ///
     /// # Errors
-    /// [`ErrorKind::TensorType`] for another type; [`ErrorKind::BlockDims`] below two dimensions, and the other errors of
-    /// [`Shape::from_dims`].
+    /// [`ErrorKind::TensorType`] for another type; [`ErrorKind::BlockDims`] below two dimensions, and the
+    /// other errors of [`Shape::from_dims`].
     pub fn blocks(&self, scalar: Option<Scalar>) -> Result<Blocks<'a>> {
         let scalar = match (scalar, self.info.dtype) {
             (None | Some(Scalar::F32), Dtype::F32) => Scalar::F32,

@@ -17,13 +17,13 @@ use std::vec::Vec;
 /// Elements of one side of the square that is transposed at once: 16 f32 are a cache line of each column.
 const TILE: usize = 16;
 
-/// An array (blocks, ...) of a .npy file as blocks: the first dimension counts them, the others together, in C order, are
-/// the elements of one. `B` holds the bytes: `&[u8]`, `Vec<u8>`, a map of the file.
+/// An array (blocks, ...) of a .npy file as blocks: the first dimension counts them, the others together, in
+/// C order, are the elements of one. `B` holds the bytes: `&[u8]`, `Vec<u8>`, a map of the file.
 ///
-/// f32 and f16 say what they are. bfloat16 does not (ml_dtypes writes it as `V2`, two bytes of no meaning), and integers
-/// have no step: the caller has to say that an array of `V2` is [`Scalar::Bf16`], or one of `i2` [`Scalar::Mu16`]. Either
-/// byte order, C and Fortran order; blocks that are little-endian and in C order are lent, not copied, however they are
-/// aligned.
+/// f32 and f16 say what they are. bfloat16 does not (ml_dtypes writes it as `V2`, two bytes of no meaning),
+/// and integers have no step: the caller has to say that an array of `V2` is [`Scalar::Bf16`], or one of `i2`
+/// [`Scalar::Mu16`]. Either byte order, C and Fortran order; blocks that are little-endian and in C order are
+/// lent, not copied, however they are aligned.
 ///
 /// ```
 /// use bitwire::io::npy::{NpyBlocks, write_blocks};
@@ -48,13 +48,13 @@ pub struct NpyBlocks<B> {
 }
 
 impl<B: AsRef<[u8]>> NpyBlocks<B> {
-    /// The array of a whole file in memory. `scalar` is the type it has to have; `None` stands for f32 or f16, as the file
-    /// says.
+    /// The array of a whole file in memory. `scalar` is the type it has to have; `None` stands for f32 or
+    /// f16, as the file says.
     ///
     /// # Errors
-    /// As [`Header::parse`]; [`ErrorKind::NpyType`] for another type; [`ErrorKind::BlockDims`] below two dimensions, and
-    /// the other errors of [`Shape::from_dims`]; [`ErrorKind::Truncated`] (at the data's start) if the data is shorter
-    /// than the shape says, [`ErrorKind::TrailingBytes`] if it is longer.
+    /// As [`Header::parse`]; [`ErrorKind::NpyType`] for another type; [`ErrorKind::BlockDims`] below two
+    /// dimensions, and the other errors of [`Shape::from_dims`]; [`ErrorKind::Truncated`] (at the data's
+    /// start) if the data is shorter than the shape says, [`ErrorKind::TrailingBytes`] if it is longer.
     pub fn parse(bytes: B, scalar: Option<Scalar>) -> Result<Self> {
         let file = bytes.as_ref();
         let header = Header::parse(file)?;
@@ -88,7 +88,8 @@ impl<B: AsRef<[u8]>> NpyBlocks<B> {
         rest.and_then(|rest| rest.get(..self.shape.len())).unwrap_or_default()
     }
 
-    /// Whether the elements stand in C order, as they do in Fortran order too where only one dimension counts.
+    /// Whether the elements stand in C order, as they do in Fortran order too where only one dimension
+    /// counts.
     fn in_c_order(&self) -> bool {
         let long = self.dims().iter().filter(|&&dim| dim > 1).count();
         !self.header.fortran_order() || self.shape.is_empty() || long <= 1
@@ -96,8 +97,8 @@ impl<B: AsRef<[u8]>> NpyBlocks<B> {
 }
 
 impl NpyBlocks<Vec<u8>> {
-    /// Reads an array. The header is judged before the data is read, and memory grows as bytes arrive, at most to twice
-    /// what is there: a header that lies costs 128 KiB.
+    /// Reads an array. The header is judged before the data is read, and memory grows as bytes arrive, at
+    /// most to twice what is there: a header that lies costs 128 KiB.
     ///
     /// # Errors
     /// As [`parse`](Self::parse), trailing bytes being counted up to 128 KiB; or the reader's own.
@@ -123,7 +124,8 @@ impl NpyBlocks<Vec<u8>> {
 
 #[cfg(feature = "mmap")]
 impl NpyBlocks<Map> {
-    /// Maps the file at `path` into memory. What [`Map::new`] says of files that change meanwhile goes for it.
+    /// Maps the file at `path` into memory. What [`Map::new`] says of files that change meanwhile goes for
+    /// it.
     ///
     /// # Errors
     /// As [`parse`](Self::parse), or those of the operating system.
@@ -167,7 +169,8 @@ impl<B: AsRef<[u8]>> BlockSource for NpyBlocks<B> {
         Blocks::new(self.shape, self.data()).ok()
     }
 
-    /// Cost: a copy; in big-endian order a second pass over it, in Fortran order one by squares of 16 x 16 elements.
+    /// Cost: a copy; in big-endian order a second pass over it, in Fortran order one by squares of 16 x 16
+    /// elements.
     fn copy_into(&self, out: &mut [u8]) -> Result<()> {
         check_len("the output", self.shape.len() as u64, out.len() as u64)?;
         // Holds unless the bytes have changed their length since they were parsed.
@@ -191,8 +194,9 @@ impl<B: AsRef<[u8]>> BlockSource for NpyBlocks<B> {
 
 /// From Fortran order to C order: reverses the order of all dimensions, none of which is 0.
 ///
-/// With n blocks and last dimension m, the elements of one setting of the dimensions between are an m x n matrix that
-/// becomes n x m; those settings are gone through as they lie in `from`, the first dimension fastest.
+/// With n blocks and last dimension m, the elements of one setting of the dimensions between are an m x n
+/// matrix that becomes n x m; those settings are gone through as they lie in `from`, the first dimension
+/// fastest.
 fn transpose<const N: usize>(from: &[u8], to: &mut [u8], dims: &[u64]) {
     let (from, to) = (from.as_chunks::<N>().0, to.as_chunks_mut::<N>().0);
     // A dimension of 1 changes no order, and would make thin matrices; the product of all is in memory.

@@ -12,8 +12,8 @@ use std::io::Write;
 use std::vec::Vec;
 use zerocopy::IntoBytes;
 
-/// The header NumPy itself would write for an array in C order: version 1.0, 21 places kept free for the first
-/// dimension to grow into, and the data at a multiple of 64.
+/// The header NumPy itself would write for an array in C order: version 1.0, 21 places kept free for the
+/// first dimension to grow into, and the data at a multiple of 64.
 fn header_bytes(descr: &str, shape: &[u64]) -> Vec<u8> {
     use std::fmt::Write as _;
     use std::string::String;
@@ -67,12 +67,12 @@ macro_rules! writers {
     ($ty:ty, $descr:literal, $array:ident, $matrix:ident, $write_into:ident) => {
         /// Writes an array in C order, little-endian, byte for byte as `numpy.save` does.
         ///
-        /// An empty `shape` is a single value. Unbuffered: the header and the data are one `write_all` each (on a
-        /// big-endian machine one for every 16 KiB).
+        /// An empty `shape` is a single value. Unbuffered: the header and the data are one `write_all` each
+        /// (on a big-endian machine one for every 16 KiB).
         ///
         /// # Errors
-        /// [`ErrorKind::Argument`] if `values` has not as many values as `shape` says, [`ErrorKind::NpyDims`] over
-        /// [`MAX_DIMS`] dimensions, or the writer's own.
+        /// [`ErrorKind::Argument`] if `values` has not as many values as `shape` says, [`ErrorKind::NpyDims`]
+        /// over [`MAX_DIMS`] dimensions, or the writer's own.
         pub fn $array(mut writer: impl Write, shape: &[u64], values: &[$ty]) -> Result<(), Cause> {
             check_shape(shape, values.len(), size_of::<$ty>())?;
             writer.write_all(&header_bytes($descr, shape))?;
@@ -103,15 +103,17 @@ macro_rules! writers {
 writers!(f32, "<f4", write_array_f32, write_matrix_f32, write_f32_into);
 writers!(f64, "<f8", write_array_f64, write_matrix_f64, write_f64_into);
 
-/// Writes blocks as an array of dimensions `dims` in C order, little-endian, byte for byte as `numpy.save` does.
+/// Writes blocks as an array of dimensions `dims` in C order, little-endian, byte for byte as `numpy.save`
+/// does.
 ///
-/// The first of `dims` counts the blocks, the others multiply to a block's elements. f32 is `<f4`, f16 `<f2`, i16 `<i2`
-/// (the step is not written), and bf16 `<V2`, as ml_dtypes writes it: `numpy.load` gives two bytes of no meaning, to be
-/// seen as bfloat16 by `array.view(ml_dtypes.bfloat16)`. Unbuffered: the header and the data are one `write_all` each.
+/// The first of `dims` counts the blocks, the others multiply to a block's elements. f32 is `<f4`, f16 `<f2`,
+/// i16 `<i2` (the step is not written), and bf16 `<V2`, as ml_dtypes writes it: `numpy.load` gives two bytes
+/// of no meaning, to be seen as bfloat16 by `array.view(ml_dtypes.bfloat16)`. Unbuffered: the header and the
+/// data are one `write_all` each.
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] if `dims` is not a shape of these blocks, [`ErrorKind::NpyDims`] over [`MAX_DIMS`] dimensions,
-/// as [`Shape::from_dims`], or the writer's own.
+/// [`ErrorKind::Argument`] if `dims` is not a shape of these blocks, [`ErrorKind::NpyDims`] over [`MAX_DIMS`]
+/// dimensions, as [`Shape::from_dims`], or the writer's own.
 pub fn write_blocks(mut writer: impl Write, dims: &[u64], blocks: &Blocks<'_>) -> Result<(), Cause> {
     check_dims(dims)?;
     let scalar = blocks.shape().scalar();
