@@ -23,6 +23,7 @@ pub(crate) enum Float {
 }
 
 /// Bytes of an element.
+#[cfg(any(test, feature = "fuzzing"))]
 fn size_of_element(float: Float) -> usize {
     if float == Float::F32 { 4 } else { 2 }
 }
@@ -199,6 +200,7 @@ pub(crate) fn beyond(float: Float, master: &[u8], agent: &[u8], block_len: usize
 }
 
 /// The squared norm of one block's difference.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn squared_norm(float: Float, master: &[u8], agent: &[u8]) -> f64 {
     by_float!(float, E => at_level!(isa => {
         let (master, agent) = common(master, agent, usize::MAX);
@@ -213,6 +215,7 @@ pub(crate) fn beyond_i16(master: &[u8], agent: &[u8], block_len: usize, limit: u
 }
 
 /// The squared norm of the difference of one block of i16, in steps. Exact for up to 2^32 - 1 elements.
+#[cfg(test)]
 pub(crate) fn squared_norm_i16(master: &[u8], agent: &[u8]) -> u64 {
     at_level!(_isa => norm_i16(master, agent))
 }
