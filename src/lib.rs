@@ -2,14 +2,16 @@
 //!
 //! One frame, "BIT", carries everything: magic, a 64-bit context hash, TLVs, a payload, a CRC-16, and where asked for a
 //! SHA-256 digest and an HMAC. On it stands the **drift beacon**: the mean vector of a window of embeddings or logits
-//! in int16, with the window's statistics and how far it has moved, signed and routed; and the **token ledger**: exact
-//! tokens by the million or billion, found again by position and proved by 32 bytes.
+//! in int16, with the window's statistics and how far it has moved, signed and routed; the **token ledger**: exact
+//! tokens by the million or billion, found again by position and proved by 32 bytes; and **mirrors**: one master of KV
+//! blocks, and many agents as the blocks in which they differ.
 //!
 //! - [`frame`]: parse, check, verify, build, route.
 //! - [`beacon`]: read a beacon without an allocator; measure a window row by row and write one.
 //! - [`ledger`]: chunks, indexes, proofs without an allocator; whole ledgers that survive crashes.
+//! - [`mirror`]: masters, differences and their views without an allocator; a store of many agents.
 #![cfg_attr(feature = "alloc", doc = "- [`inspect`]: explain bytes, field by field, past damage.")]
-#![cfg_attr(feature = "std", doc = "- [`io`]: .npy matrices, .npz archives, files written whole, keys.")]
+#![cfg_attr(feature = "std", doc = "- [`io`]: .npy arrays, .npz archives, safetensors, files written whole, keys.")]
 //!
 //! ```
 //! # #[cfg(feature = "hmac")]
@@ -43,13 +45,14 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | (none) | `no_std`, no allocator: parse and check frames, read beacons and ledger chunks, check proofs, quantise, statistics over a caller's memory, write into a caller's buffer |
-//! | `alloc` | owned contexts, windows, encoding into a `Vec`, `inspect` |
+//! | (none) | `no_std`, no allocator: parse and check frames, read beacons, ledger chunks and mirrors, check proofs, take and apply differences, quantise, statistics over a caller's memory, write into a caller's buffer |
+//! | `alloc` | owned contexts, windows, encoding into a `Vec`, `MasterMirror`, `inspect` |
 //! | `std` (default) | files: ledgers, .npy, whole-file output, table-driven CRC-16 |
 //! | `hmac` (default) | keys, signing, `Frame::verify` |
 //! | `simd` | kernels for the instruction sets found at run time (without `std`: those of the build); the same bits as without |
 //! | `npz` | NumPy archives |
-//! | `mmap` | ledgers as maps into memory |
+//! | `safetensors` | blocks from safetensors files |
+//! | `mmap` | ledgers, arrays and tensors as maps into memory |
 //! | `tinymind` | TinyMind's JSON ledgers, the evidence run and its report |
 //! | `cli` | the `bitwire` binary |
 //!
