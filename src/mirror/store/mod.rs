@@ -159,7 +159,8 @@ impl MasterMirror {
     /// Takes an agent that has as many blocks as the master: of `blocks` only what differs is kept. An agent of this name
     /// is replaced.
     ///
-    /// Cost: master and agent are read once, and the blocks that differ once more.
+    /// Cost: master and agent are read once, and the blocks that differ once more; a source that does not lend its blocks is
+    /// copied first, for the time of the call.
     ///
     /// # Errors
     /// [`ErrorKind::NoMaster`]; [`ErrorKind::MasterDiffers`] for another shape than the master's; [`ErrorKind::Argument`]
