@@ -11,7 +11,10 @@
 //! - [`ledger`]: chunks, indexes, proofs without an allocator; whole ledgers that survive crashes.
 //! - [`mirror`]: masters, differences and their views without an allocator; a store of many agents.
 #![cfg_attr(feature = "alloc", doc = "- [`inspect`]: explain bytes, field by field, past damage.")]
-#![cfg_attr(feature = "std", doc = "- [`io`]: .npy arrays, .npz archives, safetensors, files written whole, keys.")]
+#![cfg_attr(
+    feature = "std",
+    doc = "- [`io`]: .npy arrays, .npz archives, safetensors, files written whole, keys."
+)]
 //!
 //! ```
 //! # #[cfg(feature = "hmac")]

@@ -261,8 +261,9 @@ mod tokendance {
         assert_eq!((655_360, 147_520 + 16 * 4), (5 * 128 * 1024, bytes["stored_bytes"].as_i64().unwrap()));
         assert_eq!(store.byte_ratio(), 655_360.0 / 147_520.0);
         // Frames, by hand: 12 + CONFIG 27 + FLAGS 7 + END 3 + CRC 2 are 51 bytes, and a digest of 36 where header and
-        // payload behind the magic are over 4,093 (spec/frame.md); MIRROR_V1 takes 51.
-        let (whole, mirror) = (51 + 36 + 131_072, 51 + 36 + 51 + 4 * 1028);
+        // payload behind the magic are over 4,093 (spec/frame.md); MIRROR_V1 takes 51, and CONTEXT_V1 53:
+        // {"dim":256,"model_id":"","pi_id":"","space_id":""}
+        let (whole, mirror) = (51 + 36 + 53 + 131_072, 51 + 36 + 51 + 53 + 4 * 1028);
         assert_eq!(store.frame_ratio(), Some(f64::from(5 * whole) / f64::from(whole + 4 * mirror)));
 
         let mut store = MasterMirror::new(options);
@@ -445,10 +446,11 @@ fn contexts_go_into_the_frames() {
     let blocks = f32_blocks(&blocks, 2);
     let context = Context::new("space", "model", "pi", 2).unwrap();
     let json = context.as_str().as_bytes();
+    let unnamed = Context::new("", "", "", 2).unwrap();
     for (mut store, ctx, carried) in [
         (MasterMirror::with_context(EXACT, context.clone()), context.hash(), Some(json)),
         (MasterMirror::with_ctx(EXACT, ContextHash([7; 8])), ContextHash([7; 8]), None),
-        (MasterMirror::new(EXACT), Context::new("", "", "", 2).unwrap().hash(), None),
+        (MasterMirror::new(EXACT), unnamed.hash(), Some(unnamed.as_str().as_bytes())),
     ] {
         store.register_master("m", &blocks).unwrap();
         store.register_mirror("a", &blocks).unwrap();
@@ -953,6 +955,7 @@ mod model {
                 assert_eq!(through_frame(store, id, &under).unwrap(), full);
                 if let Some((whole, held)) = &mut frames {
                     let agent = Master::new(Blocks::new(shape, &full).unwrap(), master.ctx());
+                    let agent = agent.context_json(master.context().unwrap()).unwrap();
                     *whole += agent.to_frame().unwrap().encode().unwrap().len() as f64;
                     *held += store.mirror(id).unwrap().to_frame().unwrap().encode().unwrap().len() as f64;
                 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::Origin;
 use super::agent::grown;
 use crate::error::Result;
-use crate::frame::ContextHash;
+use crate::frame::{Context, ContextHash};
 use crate::mirror::blocks::{BlockSource, Blocks};
 use crate::mirror::diff::{DiffOptions, Rule, reserve, reserve_exact};
 use crate::mirror::master::Master;
@@ -25,6 +25,8 @@ pub(super) struct Held {
     /// Lengths that the master has had, ascending, with its digest then; the last is the present one.
     checkpoints: Vec<(u32, [u8; 32])>,
     ctx: ContextHash,
+    /// The whole context, if it is known.
+    context: Option<Context>,
     /// For agents that are registered: the store's options.
     pub(super) rule: Rule,
 }
@@ -40,7 +42,7 @@ impl Held {
     ) -> Result<Self> {
         let shape = source.shape();
         let rule = options.rule(shape.scalar())?;
-        let ctx = origin.hash(shape.dim())?;
+        let (ctx, context) = origin.of(shape.dim())?;
         let (mut bytes, mut checkpoints) = (Vec::new(), Vec::new());
         reserve_exact(&mut bytes, shape.len())?;
         reserve_exact(&mut checkpoints, lengths.len().saturating_add(1))?;
@@ -53,7 +55,7 @@ impl Held {
             hashed = end;
             checkpoints.push((rows, hash.clone().finalize().into()));
         }
-        Ok(Self { id: String::from(id), bytes, shape, hash, checkpoints, ctx, rule })
+        Ok(Self { id: String::from(id), bytes, shape, hash, checkpoints, ctx, context, rule })
     }
 
     pub(super) const fn shape(&self) -> &Shape {
@@ -81,11 +83,12 @@ impl Held {
     }
 
     /// The master as it was when it had `rows` blocks, if it ever had so many.
-    pub(super) fn at<'a>(&'a self, rows: u32, origin: &'a Origin) -> Option<Master<'a>> {
+    pub(super) fn at(&self, rows: u32) -> Option<Master<'_>> {
         let at = self.checkpoints.binary_search_by_key(&rows, |&(rows, _)| rows).ok()?;
         let &(_, digest) = self.checkpoints.get(at)?;
         let blocks = self.blocks().ok()?.prefix(rows)?;
-        Some(Master::hashed(blocks, digest, self.ctx, origin.json()))
+        let json = self.context.as_ref().map(|context| context.as_str().as_bytes());
+        Some(Master::hashed(blocks, digest, self.ctx, json))
     }
 }
 

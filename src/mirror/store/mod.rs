@@ -82,27 +82,22 @@ enum Origin {
     /// That of three empty ids and the master's dim.
     Unnamed,
     Hash(ContextHash),
-    Whole(Context, ContextHash),
+    Whole(Context),
 }
 
 impl Origin {
-    fn hash(&self, dim: u32) -> Result<ContextHash> {
-        match self {
-            Self::Unnamed => Ok(Context::new("", "", "", dim)?.hash()),
-            Self::Hash(hash) => Ok(*hash),
-            Self::Whole(context, hash) if context.dim() == dim => Ok(*hash),
-            Self::Whole(context, _) => {
-                let (needed, found) = (u64::from(dim), u64::from(context.dim()));
-                Err(Error::caller(ErrorKind::Shape { field: "the context's dim", needed, found }))
-            }
+    /// The context of blocks of `dim` elements: its hash, and all of it if it is known.
+    fn of(&self, dim: u32) -> Result<(ContextHash, Option<Context>)> {
+        let context = match self {
+            Self::Unnamed => Context::new("", "", "", dim)?,
+            Self::Hash(hash) => return Ok((*hash, None)),
+            Self::Whole(context) => context.clone(),
+        };
+        if context.dim() != dim {
+            let (needed, found) = (u64::from(dim), u64::from(context.dim()));
+            return Err(Error::caller(ErrorKind::Shape { field: "the context's dim", needed, found }));
         }
-    }
-
-    fn json(&self) -> Option<&[u8]> {
-        match self {
-            Self::Whole(context, _) => Some(context.as_str().as_bytes()),
-            _ => None,
-        }
+        Ok((context.hash(), Some(context)))
     }
 }
 
@@ -111,7 +106,7 @@ fn argument<T>(expected: &'static str) -> Result<T> {
 }
 
 impl MasterMirror {
-    /// An empty store. The context of its frames is that of three empty ids and the master's dim.
+    /// An empty store. Its frames carry the context of three empty ids and the master's dim.
     #[must_use]
     pub const fn new(options: DiffOptions) -> Self {
         Self { options, origin: Origin::Unnamed, held: None, agents: BTreeMap::new() }
@@ -119,9 +114,8 @@ impl MasterMirror {
 
     /// An empty store whose frames carry `context`. Its dim is that of the blocks.
     #[must_use]
-    pub fn with_context(options: DiffOptions, context: Context) -> Self {
-        let hash = context.hash();
-        Self { origin: Origin::Whole(context, hash), ..Self::new(options) }
+    pub const fn with_context(options: DiffOptions, context: Context) -> Self {
+        Self { options, origin: Origin::Whole(context), held: None, agents: BTreeMap::new() }
     }
 
     /// An empty store whose frames have `ctx`, where no more is known of the context.
@@ -194,7 +188,7 @@ impl MasterMirror {
     /// [`MirrorView::check_master`]; [`ErrorKind::Argument`] if `id` is the master's name; [`ErrorKind::OutOfMemory`].
     pub fn insert_mirror(&mut self, id: &str, view: &MirrorView<'_>) -> Result<AgentStats> {
         let held = self.held_beside(id)?;
-        let master = held.at(view.total_blocks(), &self.origin).or(self.master());
+        let master = held.at(view.total_blocks()).or(self.master());
         view.check_master(&master.ok_or(Error::caller(ErrorKind::NoMaster))?)?;
         let options = DiffOptions { mode: view.mode(), threshold: view.threshold() };
         let (payload, loss) = (view.frame().payload(), loss_of_read(options));
@@ -333,7 +327,7 @@ impl MasterMirror {
     #[must_use]
     pub fn master(&self) -> Option<Master<'_>> {
         let held = self.held.as_ref()?;
-        held.at(held.shape().rows(), &self.origin)
+        held.at(held.shape().rows())
     }
 
     /// The master's name, if there is one.
@@ -428,7 +422,7 @@ impl MasterMirror {
         if agent.rows() == 0 {
             return argument("a mirror has at least one block");
         }
-        let master = self.held()?.at(agent.rows(), &self.origin).filter(|_| agent.is_aligned());
+        let master = self.held()?.at(agent.rows()).filter(|_| agent.is_aligned());
         let master = master.ok_or(Error::caller(ErrorKind::NotAligned))?;
         let values = agent.values_shape(master.blocks().shape())?;
         Ok(Diff::new(&master, agent.options, &values, agent.payload(), agent.loss()))

@@ -93,9 +93,7 @@ impl MasterMirror {
             let mirror: Result<Diff<'_>> = self.frame_of(agent);
             held += mirror.ok()?.to_frame().ok()?.encoded_len().ok()? as f64;
             // As long as the frame of the agent's own blocks: the length depends on the shape alone.
-            whole +=
-                self.held.as_ref()?.at(agent.rows(), &self.origin)?.to_frame().ok()?.encoded_len().ok()?
-                    as f64;
+            whole += self.held.as_ref()?.at(agent.rows())?.to_frame().ok()?.encoded_len().ok()? as f64;
         }
         Some(whole / held)
     }
