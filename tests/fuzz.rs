@@ -375,6 +375,13 @@ fn mirror_frames() -> Vec<Vec<u8>> {
             frames.push(frame.digest().align_payload(64).encode().unwrap());
         }
     }
+    // All blocks differ: one block less, and there are too many.
+    let shape = Shape::new(Scalar::Bf16, 3, 1).unwrap();
+    let (master, agent) = (Blocks::new(shape, &[1; 6]).unwrap(), Blocks::new(shape, &[2; 6]).unwrap());
+    let mut payload = Vec::new();
+    let master = Master::new(master, ctx);
+    let diff = master.diff_to_vec(&agent, DiffOptions::default(), &mut payload).unwrap();
+    frames.push(diff.to_frame().unwrap().encode().unwrap());
     frames
 }
 
@@ -528,7 +535,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     }
     if target == "mirror" {
         let frames = mirror_frames();
-        for frame in [&frames[2], &frames[6], &frames[24]] {
+        for frame in [&frames[2], &frames[6], &frames[24], frames.last().unwrap()] {
             seeds.extend((0..frame.len() * 8).map(|bit| {
                 let mut frame = frame.clone();
                 frame[bit / 8] ^= 1 << (bit % 8);
