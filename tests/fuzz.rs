@@ -375,6 +375,13 @@ fn mirror_frames() -> Vec<Vec<u8>> {
             frames.push(frame.digest().align_payload(64).encode().unwrap());
         }
     }
+    // All blocks differ: one block less, and there are too many.
+    let shape = Shape::new(Scalar::Bf16, 3, 1).unwrap();
+    let (master, agent) = (Blocks::new(shape, &[1; 6]).unwrap(), Blocks::new(shape, &[2; 6]).unwrap());
+    let mut payload = Vec::new();
+    let master = Master::new(master, ctx);
+    let diff = master.diff_to_vec(&agent, DiffOptions::default(), &mut payload).unwrap();
+    frames.push(diff.to_frame().unwrap().encode().unwrap());
     frames
 }
 
@@ -382,20 +389,24 @@ fn mirror_frames() -> Vec<Vec<u8>> {
 fn differences() -> Vec<Vec<u8>> {
     let mut random = Random(11);
     let mut inputs = Vec::new();
-    for kind in 0..12u8 {
-        for how in [0, 64, 128 + 11, 192 + 16] {
-            let mut input = vec![kind | if how & 1 == 1 { 128 } else { 0 }, how];
-            let is_mu16 = [kind % 4 == 3, kind / 4 == 2].map(usize::from);
-            input.extend((0..4 * is_mu16.iter().sum::<usize>()).map(|_| random.next() as u8));
-            let (dim, rows) = *random.pick(&[(2u16, 149u16), (15, 63), (16, 64), (256, 3), (299, 4), (0, 6)]);
-            input.extend(dim.to_le_bytes());
-            input.extend(rows.to_le_bytes());
-            input.extend(1e-2f64.to_le_bytes());
-            // The seed chooses the threshold.
-            input.push(random.next() as u8);
-            input.extend((0..97).map(|_| random.next() as u8));
-            inputs.push(input);
-        }
+    let shapes = [(2u16, 149u16), (15, 63), (16, 64), (256, 3), (299, 4), (0, 6)];
+    let all = (0..12).flat_map(|kind| [0, 64, 128 + 11, 192 + 16].map(|how| (kind, how)));
+    // f32 of nearly one size, and a threshold that is a norm or the number before it: any other order of a sum shows.
+    let sums = (0..24).map(|i| (0, 64 + 32 + i % 2 * 128));
+    for (kind, how) in all.chain(sums) {
+        let mut input = vec![kind | if how & 1 == 1 { 128 } else { 0 }, how];
+        let is_mu16 = [kind % 4 == 3, kind / 4 == 2].map(usize::from);
+        input.extend((0..4 * is_mu16.iter().sum::<usize>()).map(|_| random.next() as u8));
+        let is_sum = how & 96 == 96;
+        let (dim, rows) = if is_sum { (299, 12) } else { *random.pick(&shapes) };
+        input.extend(dim.to_le_bytes());
+        input.extend(rows.to_le_bytes());
+        input.extend(1e-2f64.to_le_bytes());
+        // The seed chooses the threshold.
+        let seed = random.next() as u8;
+        input.push(if is_sum { seed & !6 | if how >= 128 { 2 } else { 4 } } else { seed });
+        input.extend((0..97).map(|_| random.next() as u8));
+        inputs.push(input);
     }
     inputs
 }
@@ -559,7 +570,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     }
     if target == "mirror" {
         let frames = mirror_frames();
-        for frame in [&frames[2], &frames[6], &frames[24]] {
+        // rows and dim are 0.
+        let mut nothing = frames[0].clone();
+        nothing[19..27].fill(0);
+        seeds.push(nothing);
+        for frame in [&frames[2], &frames[6], &frames[24], frames.last().unwrap()] {
             seeds.extend((0..frame.len() * 8).map(|bit| {
                 let mut frame = frame.clone();
                 frame[bit / 8] ^= 1 << (bit % 8);

@@ -235,12 +235,17 @@ impl Case {
         let size = scalar.size();
         let pool: Vec<u8> = choices.0.iter().copied().chain([seed as u8]).collect();
         let byte = |at: usize| pool[at % pool.len()];
-        // Any bits, or tame ones.
+        // Any bits; tame ones; of nearly one size, so that the order of a sum shows.
         let element = |at: usize| -> Vec<u8> {
             if how & 64 == 0 {
                 return (0..size).map(|i| byte(at * size + i)).collect();
             }
-            let tame = f32::from(byte(at).cast_signed()) / 16.0;
+            let tame = match byte(at).cast_signed() {
+                _ if how & 32 != 0 => {
+                    f32::from_le_bytes([byte(at), byte(at + 1), byte(at * 3), 0x3C + byte(at + 2) % 6])
+                }
+                byte => f32::from(byte) / 16.0,
+            };
             match scalar {
                 Scalar::Mu16(_) => i16::from(byte(at)).to_le_bytes().to_vec(),
                 _ => second_mirror::narrowed(scalar.element().code(), tame),
@@ -250,13 +255,17 @@ impl Case {
         let mut agent = master.clone();
         for (row, block) in agent.chunks_mut(shape.block_len()).enumerate() {
             let choice = usize::from(byte(row * 3 + seed));
-            let column = choice / 5 % dim * size;
-            match choice % 5 {
+            let column = choice / 6 % dim * size;
+            match choice % 6 {
                 0 => {}
                 // A bit, among them a sign.
                 1 => block[column + size - 1] ^= 0x80,
                 2 => block[column] ^= 1,
                 3 => block[column..column + size].copy_from_slice(&element(row + choice)),
+                4 if !matches!(scalar, Scalar::Mu16(_)) => {
+                    let infinite = second_mirror::narrowed(scalar.element().code(), f32::INFINITY);
+                    block[column..column + size].copy_from_slice(&infinite);
+                }
                 _ => {
                     for (i, to) in block.chunks_mut(size).enumerate() {
                         to.copy_from_slice(&element(row * 31 + i + choice));
