@@ -168,7 +168,11 @@ fn check_indices(frame: &mut Anatomy<'_>, rows: u32, total: Option<u32>) {
         let kind = if before.is_some_and(|before| index <= before) {
             Some(ErrorKind::Order { field })
         } else {
-            past.map(|end| ErrorKind::PastEnd { field, end: end.into(), found: index.into() })
+            past.map(|end| ErrorKind::PastEnd {
+                field,
+                end: end.into(),
+                found: u64::from(index).saturating_add(1),
+            })
         };
         // One that is too large would put all after it out of order.
         if past.is_none() {

@@ -51,7 +51,7 @@ fn replaces_bit_by_bit() {
     }
     assert!(matches!(
         view.block_into(&master, 4, &mut block).unwrap_err().kind(),
-        ErrorKind::PastEnd { end: 4, found: 4, .. }
+        ErrorKind::PastEnd { end: 4, found: 5, .. }
     ));
 }
 

@@ -97,7 +97,7 @@ impl<'a> MirrorView<'a> {
                 return Err(Error::new(ErrorKind::Order { field: "the index of a block" }, at));
             }
             if index >= total {
-                let (end, found) = (u64::from(total), u64::from(index));
+                let (end, found) = (u64::from(total), u64::from(index).saturating_add(1));
                 return Err(Error::new(ErrorKind::PastEnd { field: "the index of a block", end, found }, at));
             }
             // Below `total`, so there is a next number.
@@ -218,7 +218,7 @@ impl<'a> MirrorView<'a> {
     /// As [`apply`](Self::apply); [`ErrorKind::PastEnd`] if there is no such block.
     pub fn block_into(&self, master: &Master<'_>, index: u32, out: &mut [u8]) -> Result<()> {
         self.check_master(master)?;
-        let (end, found) = (u64::from(self.total_blocks()), u64::from(index));
+        let (end, found) = (u64::from(self.total_blocks()), u64::from(index).saturating_add(1));
         let past_end = ErrorKind::PastEnd { field: "the index of a block", end, found };
         let old = master.blocks().block(index).ok_or(Error::caller(past_end))?;
         crate::beacon::mu16::check_len("the output", old.len() as u64, out.len() as u64)?;
