@@ -200,7 +200,7 @@ fn a_mirror_is_told_of() {
     let run = folder.bitwire("mirror apply master.npy agent.bit again.npy").good();
     assert_eq!(
         run.text(),
-        "file        again.npy\nshape       [4, 3]\nblocks      4 x 3 f32; 1 differ from the master's\n"
+        "file        again.npy\nshape       [4, 3]\nblocks      4 x 3 f32; 1 of 4 differ from the master's\n"
     );
     let json = folder.bitwire("mirror apply master.npy agent.bit again.npy --json").good();
     assert_eq!(
@@ -385,6 +385,13 @@ fn a_mirror_moves_to_another_master() {
     );
     let run = folder.bitwire("mirror rebase master.npy near.npy add.bit near.bit").good();
     assert!(run.text().ends_with("\nmoved       at most 1.0 in an element\n"), "{}", run.text());
+    // A step of 2^-1 reaches 16383.5.
+    values[0] = 20000.0;
+    folder.put("far.npy", npy("<f4", false, &[4, 3], &f32s(values)));
+    let run = folder.bitwire("mirror rebase master.npy far.npy add.bit far.bit --json");
+    let hint = "a larger --delta-q16 of `mirror diff`, or auto, holds them";
+    assert_eq!(run.err, format!("bitwire: warning: add.bit: 1 differences saturate; {hint}\n"));
+    assert_eq!(run.json("mirror-rebase")["error_bound"], 20000.0 - 16384.0);
 }
 
 #[test]

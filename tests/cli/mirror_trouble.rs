@@ -87,7 +87,7 @@ fn what_has_no_end_is_not_read() {
 #[test]
 fn arrays_that_are_no_blocks() {
     let folder = with_mirror();
-    let copy = |from: &str, to: &str| drop(fs::copy(numpy_file(from), folder.path(to)).unwrap());
+    let copy = |from: &str, to: &str| fs::copy(numpy_file(from), folder.path(to)).unwrap();
     copy("blocks_none.npy", "none.npy");
     copy("blocks_empty.npy", "empty.npy");
     copy("vector_f4.npy", "vector.npy");
@@ -525,6 +525,9 @@ fn names_of_files_are_escaped() {
             assert!(!run.text().contains(stray), "{:?}", run.text());
         }
         run("apply agent.npy IN x.npy").good();
+        if name.contains(&0xFF) {
+            run("stats agent.npy IN --tensor IN").usage("invalid UTF-8");
+        }
         run("apply master.npy IN x.npy").invalid(&format!(
             "bitwire: {shown} on master.npy: it belongs to another master: the digest (SHA-256) is not that of the master \
              at hand\n"

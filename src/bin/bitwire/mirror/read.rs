@@ -110,8 +110,8 @@ fn agent_json(agent: &Blocks<'_>, view: &MirrorView<'_>) -> Members {
 }
 
 fn print_agent(agent: &Blocks<'_>, view: &MirrorView<'_>, out: &mut Output) {
-    let shape = shape_text(agent.shape());
-    out.labelled("blocks", format_args!("{shape}; {} differ from the master's", view.rows()));
+    let (shape, differ, all) = (shape_text(agent.shape()), view.rows(), view.total_blocks());
+    out.labelled("blocks", format_args!("{shape}; {differ} of {all} differ from the master's"));
 }
 
 pub(super) fn stats(args: &args::Stats, out: &mut Output) -> Result<Outcome, Problem> {

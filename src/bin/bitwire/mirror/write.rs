@@ -14,6 +14,7 @@ use super::{
     ALIGNMENT, blocks_text, check_paths, encode, frame_json, mirror, mirror_json, mode_text, on_master,
     shape_json, shape_text, usage,
 };
+use crate::args::ContextArgs;
 use crate::exit::{Outcome, Output, Problem, hex};
 use crate::verify::print_frame;
 use crate::{input, keys};
@@ -42,10 +43,7 @@ pub(super) fn diff(args: &args::Diff, out: &mut Output) -> Result<Outcome, Probl
     let given;
     let origin = match master.origin() {
         Some(own) => {
-            if input::names_context(&args.context) {
-                let given = input::context(&args.context, master.shape().dim())?;
-                master.check_origin(&Origin::Given(&given))?;
-            }
+            check_given(&master, &args.context)?;
             own
         }
         None => {
@@ -60,8 +58,16 @@ pub(super) fn diff(args: &args::Diff, out: &mut Output) -> Result<Outcome, Probl
         DiffOptions { mode: mode(args, &master, &agent).map_err(refused)?, threshold: args.threshold };
     let mut payload = Vec::new();
     let diff = master.diff_to_vec(&agent.blocks, options, &mut payload).map_err(refused)?;
-    let report = Report { verb: "mirror-diff", loss: "error", json: args.common.json };
+    let report = Report { verb: "mirror-diff", loss: "error", of: "", json: args.common.json };
     write_mirror(&diff, agent.name, key.as_ref(), &args.out, &report, out)
+}
+
+/// Refuses arguments that name another context than the master's own.
+fn check_given(master: &FileBlocks<'_>, args: &ContextArgs) -> Result<(), Problem> {
+    if !input::names_context(args) {
+        return Ok(());
+    }
+    master.check_origin(&Origin::Given(&input::context(args, master.shape().dim())?))
 }
 
 fn mode(args: &args::Diff, master: &Master<'_>, agent: &FileBlocks<'_>) -> Result<Mode, Error> {
@@ -126,7 +132,8 @@ pub(super) fn rebase(args: &Rebase, out: &mut Output) -> Result<Outcome, Problem
     let mut payload = Vec::new();
     let diff = view.rebase(&old_master, &new_master, view.options(), &mut payload);
     let diff = diff.map_err(|error| no_difference(&name, new.name, error))?;
-    let report = Report { verb: "mirror-rebase", loss: "moved", json: args.common.json };
+    let report =
+        Report { verb: "mirror-rebase", loss: "moved", of: " of `mirror diff`", json: args.common.json };
     write_mirror(&diff, &name, key.as_ref(), &args.out, &report, out)
 }
 
@@ -135,6 +142,8 @@ struct Report {
     verb: &'static str,
     /// What its error is called.
     loss: &'static str,
+    /// Whose options made it, if not this verb's.
+    of: &'static str,
     json: bool,
 }
 
@@ -147,7 +156,7 @@ fn write_mirror(
     report: &Report,
     out: &mut Output,
 ) -> Result<Outcome, Problem> {
-    warn(diff, agent);
+    warn(diff, agent, report);
     let bytes = encode(diff.to_frame().map_err(usage)?, key)?;
     input::write(path, &bytes, out)?;
     if input::is_stream(path) {
@@ -175,13 +184,14 @@ fn write_mirror(
     Ok(Outcome::Good)
 }
 
-fn warn(diff: &Diff<'_>, agent: &str) {
+fn warn(diff: &Diff<'_>, agent: &str, report: &Report) {
+    let of = report.of;
     if diff.saturated() > 0 {
-        let hint = "a larger --delta-q16, or auto, holds them";
+        let hint = format!("a larger --delta-q16{of}, or auto, holds them");
         eprintln!("bitwire: warning: {agent}: {} differences saturate; {hint}", diff.saturated());
     }
     if !diff.error_bound().is_finite() {
-        let hint = "--mode replace holds them";
+        let hint = format!("--mode replace{of} holds them");
         eprintln!(
             "bitwire: warning: {agent}: elements or differences are not finite and do not come back; {hint}"
         );
