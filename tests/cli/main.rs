@@ -13,6 +13,8 @@ mod ledger;
 mod ledger_trouble;
 mod main_job;
 mod matrices;
+mod mirror;
+mod mirror_trouble;
 mod names;
 mod options;
 #[cfg(target_os = "linux")]

@@ -327,7 +327,7 @@ fn equal_windows_make_equal_bytes() {
     assert_eq!(folder.read("a.bit"), folder.read("b.bit"));
 }
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 27] = [
     "beacon emit",
     "beacon show",
     "verify",
@@ -350,6 +350,11 @@ const VERBS: [&str; 22] = [
     "ledger import-tinymind",
     "ledger export-tinymind",
     "ledger evidence",
+    "mirror diff",
+    "mirror apply",
+    "mirror stats",
+    "mirror master",
+    "mirror rebase",
 ];
 
 #[test]

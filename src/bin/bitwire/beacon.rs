@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::args::{Emit, Show};
 use crate::exit::{Outcome, Output, Problem};
 use crate::progress::Progress;
-use crate::verify::summary;
+use crate::verify::{context_json, context_text, print_frame};
 use crate::{input, keys};
 
 pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
@@ -141,8 +141,7 @@ fn baseline(path: &Path, context: &Context, key: Option<&Key>) -> Result<Vec<f64
     let found = |error| Problem::frame(&name, error);
     let beacon = Beacon::from_frame(&frame).map_err(found)?;
     frame.check_context(context).map_err(|_| {
-        let theirs =
-            frame.context_json().map_or(frame.ctx().to_string(), |json| Escaped::new(json).to_string());
+        let theirs = context_text(&frame);
         let ours = Escaped::new(context.as_str().as_bytes());
         Problem::Usage(format!("{name}: the baseline's context is {theirs}, the window's is {ours}"))
     })?;
@@ -172,12 +171,7 @@ pub(crate) fn show(args: &Show, out: &mut Output) -> Result<Outcome, Problem> {
 
 fn print(name: &str, beacon: &Beacon<'_>, key: Option<&Key>, out: &mut Output) {
     let frame = beacon.frame();
-    out.labelled("file", name);
-    out.labelled("checks", summary(frame, key));
-    match frame.context_json() {
-        Some(json) => out.labelled("context", format_args!("{} {}", frame.ctx(), Escaped::new(json))),
-        None => out.labelled("context", format_args!("{} (not carried)", frame.ctx())),
-    }
+    print_frame(name, frame, key, out);
     let step = beacon.step();
     out.labelled(
         "payload",
@@ -235,7 +229,6 @@ fn print_results(results: &Results, out: &mut Output) {
 
 fn describe(name: &str, beacon: &Beacon<'_>, verified: bool) -> Vec<(&'static str, Value)> {
     let frame = beacon.frame();
-    let context: Option<Value> = frame.context_json().and_then(|json| serde_json::from_slice(json).ok());
     let calibration = beacon.calibration().map(|calibration| {
         let (t0, t1) = calibration.times();
         json!({
@@ -265,7 +258,7 @@ fn describe(name: &str, beacon: &Beacon<'_>, verified: bool) -> Vec<(&'static st
         ("dim", beacon.dim().into()),
         ("delta_q16", beacon.step().get().into()),
         ("ctx", frame.ctx().to_string().into()),
-        ("context", context.into()),
+        ("context", context_json(frame)),
         ("alert", flags.alert().into()),
         ("baseline", flags.baseline().into()),
         ("signed", flags.authenticated().into()),

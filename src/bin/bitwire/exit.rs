@@ -181,6 +181,11 @@ impl Serialize for Object {
     }
 }
 
+/// A SHA-256 as every verb shows it.
+pub(crate) fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// An error as the JSON of every verb shows it.
 pub(crate) fn error_json(error: &Error) -> Value {
     serde_json::json!({

@@ -1,6 +1,6 @@
 //! Where bytes and contexts come from and go to.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -93,6 +93,16 @@ pub(crate) fn check_output(path: &Path) -> Result<(), Problem> {
         drop(OutputFile::create(path)?);
     }
     Ok(())
+}
+
+/// Refuses to put a file in the place of an input that is still needed to make sense of it.
+pub(crate) fn not_over(out: &Path, inputs: &[&Path]) -> Result<(), Problem> {
+    let place = |path: &Path| if is_stream(path) { None } else { fs::canonicalize(path).ok() };
+    let over = place(out).and_then(|out| inputs.iter().find(|input| place(input).as_ref() == Some(&out)));
+    match over {
+        Some(input) => Err(Problem::Usage(format!("{}: is an input, and would be overwritten", name(input)))),
+        None => Ok(()),
+    }
 }
 
 /// Writes a file whole, or the bytes to standard output in place of any other result.

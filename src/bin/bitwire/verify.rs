@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bitwire::Error;
 use bitwire::frame::{Frame, Frames, Key};
+use bitwire::io::Escaped;
 use serde_json::{Value, json};
 
 use crate::args::{Route, Verify};
@@ -100,6 +101,26 @@ pub(crate) fn summary(frame: &Frame<'_>, key: Option<&Key>) -> String {
         frame.as_bytes().len(),
         hmac(frame, key.is_some())
     )
+}
+
+/// The lines with which every verb that shows one frame starts.
+pub(crate) fn print_frame(name: &str, frame: &Frame<'_>, key: Option<&Key>, out: &mut Output) {
+    out.labelled("file", name);
+    out.labelled("checks", summary(frame, key));
+    match frame.context_json() {
+        Some(json) => out.labelled("context", format_args!("{} {}", frame.ctx(), Escaped::new(json))),
+        None => out.labelled("context", format_args!("{} (not carried)", frame.ctx())),
+    }
+}
+
+/// The whole context, or what the frame has of it.
+pub(crate) fn context_text(frame: &Frame<'_>) -> String {
+    frame.context_json().map_or(frame.ctx().to_string(), |json| Escaped::new(json).to_string())
+}
+
+/// The whole context, if the frame carries it.
+pub(crate) fn context_json(frame: &Frame<'_>) -> Value {
+    frame.context_json().and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default()
 }
 
 fn hmac(frame: &Frame<'_>, verified: bool) -> &'static str {

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 
 use bitwire::io::{Escaped, FileError};
 use bitwire::ledger::storage::{LedgerPath, Part, Storage};
-use bitwire::ledger::{Digest, Encoding, LedgerError, LedgerReader, Source, TornTail};
+use bitwire::ledger::{Encoding, LedgerError, LedgerReader, Source, TornTail};
 use bitwire::{ErrorKind, frame::Key};
 use serde_json::{Value, json};
 
-use crate::exit::{Outcome, Output, Problem, error_json};
+use crate::exit::{Outcome, Output, Problem, error_json, hex};
 use crate::input;
 use args::LedgerVerb;
 
@@ -137,10 +137,6 @@ fn problem(path: &Path, key: bool, error: LedgerError) -> Problem {
         }
         _ => Problem::Usage(message),
     }
-}
-
-fn hex(digest: &Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn tail_json(tail: Option<&TornTail>) -> Value {

@@ -10,7 +10,6 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::args::{Common, ContextArgs, step, weight};
 
 #[derive(Subcommand)]
-#[allow(clippy::large_enum_variant)] // there is one, for one run
 pub(crate) enum MirrorVerb {
     Diff(Box<Diff>),
     Apply(Apply),
@@ -23,12 +22,12 @@ pub(crate) enum MirrorVerb {
 ///
 /// By default exactly: a block is left out only if all its bits are the master's, and comes back bit by bit.
 #[derive(Args)]
-#[command(after_help = "Example:\n  bitwire mirror diff master.npy agent.npy agent.bit kv llama-8b bf16\n\n\
-    Blocks are the rows of an array of f32 or f16: the first dimension counts them, the others together are a block.")]
+#[command(after_help = "Example:\n  bitwire mirror diff master.npy agent.npy agent.bit kv llama-8b keys\n\n\
+    Blocks are what the first dimension of an array counts: the other dimensions together are one block.")]
 pub(crate) struct Diff {
-    /// The master: .npy, .safetensors, or a blocks frame
+    /// The master: .npy of f32 or f16, .safetensors, or a blocks frame; - for standard input
     pub(crate) master: PathBuf,
-    /// The agent: likewise, of the same type and shape
+    /// The agent, of the master's type and shape; - for standard input
     pub(crate) agent: PathBuf,
     /// File to write; - for standard output
     pub(crate) out: PathBuf,
@@ -44,23 +43,26 @@ pub(crate) struct Diff {
     #[arg(long, value_name = "N|auto", value_parser = step, allow_negative_numbers = true)]
     pub(crate) delta_q16: Option<StepChoice>,
     #[command(flatten)]
-    pub(crate) blocks: BlocksArgs,
+    pub(crate) tensor: TensorArg,
+    #[command(flatten)]
+    pub(crate) element: ElementArg,
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
 /// Make an agent's blocks again from the master and its mirror
 #[derive(Args)]
-#[command(after_help = "Example:\n  bitwire mirror apply master.npy agent.bit agent.npy")]
+#[command(after_help = "Example:\n  bitwire mirror apply master.npy agent.bit again.npy")]
 pub(crate) struct Apply {
-    /// The master the mirror was made from: .npy, .safetensors, or a blocks frame
+    /// The master the mirror was made from: .npy, .safetensors, or a blocks frame; - for standard input
     pub(crate) master: PathBuf,
     /// The mirror; - for standard input
     pub(crate) mirror: PathBuf,
-    /// File to write: a blocks frame if it ends in .bit, else .npy with the master's shape; - for .npy on standard output
+    /// File to write: a blocks frame if its name ends in .bit, else .npy with the master's dimensions; - for .npy on
+    /// standard output
     pub(crate) out: PathBuf,
     #[command(flatten)]
-    pub(crate) blocks: BlocksArgs,
+    pub(crate) tensor: TensorArg,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -68,64 +70,73 @@ pub(crate) struct Apply {
 /// Show what mirrors hold, and how much they save
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire mirror stats master.npy agents/*.bit\n\n\
-    block ratio: blocks of all agents / (blocks of the master + blocks that differ).\n\
-    byte ratio:  bytes of all agents / (bytes of the master + payloads of the mirrors).\n\
-    frame ratio: the same by the lengths of whole frames.")]
+    block ratio: blocks of all agents / (blocks of the master + blocks that differ)\n\
+    byte ratio:  bytes of all agents / (bytes of the master + payloads of the mirrors)\n\
+    frame ratio: the same by the lengths of whole frames, unsigned and without padding\n\n\
+    The master counts as an agent.")]
 pub(crate) struct Stats {
-    /// The master: .npy, .safetensors, or a blocks frame
+    /// The master: .npy, .safetensors, or a blocks frame; - for standard input
     pub(crate) master: PathBuf,
-    /// The mirrors
+    /// The mirrors, all of one context; - for standard input
     #[arg(required = true, value_name = "MIRROR")]
     pub(crate) mirrors: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) blocks: BlocksArgs,
+    pub(crate) tensor: TensorArg,
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
 /// Write an array as a blocks frame: a master with its context
 #[derive(Args)]
-#[command(after_help = "Example:\n  bitwire mirror master cache.npy master.bit kv llama-8b bf16")]
+#[command(after_help = "Example:\n  bitwire mirror master master.npy master.bit kv llama-8b keys")]
 pub(crate) struct MasterArgs {
-    /// .npy or .safetensors; - for .npy on standard input
+    /// .npy of f32 or f16, or .safetensors; - for standard input
     pub(crate) input: PathBuf,
     /// File to write; - for standard output
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
     #[command(flatten)]
-    pub(crate) blocks: BlocksArgs,
+    pub(crate) tensor: TensorArg,
+    #[command(flatten)]
+    pub(crate) element: ElementArg,
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
-/// Write a mirror anew, against another master: the agent stays what it was
+/// Write a mirror anew, against another master
 ///
-/// Its mode and threshold stay too.
+/// Mode and threshold stay. With replace and threshold 0 the agent stays too, bit by bit; else each rebase may move it by as
+/// much as the report says.
 #[derive(Args)]
-#[command(after_help = "Example:\n  bitwire mirror rebase old.bit new.bit agent.bit agent-new.bit")]
+#[command(after_help = "Example:\n  bitwire mirror rebase master.npy new-master.npy agent.bit agent.bit")]
 pub(crate) struct Rebase {
-    /// The master the mirror was made from
+    /// The master the mirror was made from: .npy, .safetensors, or a blocks frame; - for standard input
     pub(crate) old_master: PathBuf,
-    /// The master to make it from now, of the same type and shape
+    /// The master to make it from now, of the same type and shape; - for standard input
     pub(crate) new_master: PathBuf,
     /// The mirror; - for standard input
     pub(crate) mirror: PathBuf,
-    /// File to write; - for standard output
+    /// File to write, which may be the mirror itself; - for standard output
     pub(crate) out: PathBuf,
     #[command(flatten)]
-    pub(crate) blocks: BlocksArgs,
+    pub(crate) tensor: TensorArg,
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
-/// How to take blocks from a file that does not say it all.
+/// Which blocks of a file of many.
 #[derive(Args)]
-pub(crate) struct BlocksArgs {
-    /// The tensor of a .safetensors file
+pub(crate) struct TensorArg {
+    /// The tensor to take from .safetensors files; not needed where there is only one
     #[arg(long, value_name = "NAME")]
     pub(crate) tensor: Option<String>,
-    /// Take 2-byte elements of a .npy file or tensor for bf16, or for MU16 with step N: i16:N
+}
+
+/// The type that a .npy file does not state; mirrors and blocks frames do.
+#[derive(Args)]
+pub(crate) struct ElementArg {
+    /// Take 2-byte elements for bf16 (.npy of V2), or integers for MU16 with step N (.npy or tensor of i16)
     #[arg(long, value_name = "bf16|i16:N", value_parser = element)]
     pub(crate) element: Option<Scalar>,
 }
