@@ -31,7 +31,8 @@ impl MirrorView<'_> {
     /// Cost: the agent is made once, in memory of the master's size.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply) on `old`, and as [`Master::diff_into`] on `new`.
+    /// As [`apply`](Self::apply) on `old`; [`ErrorKind::ContextDiffers`] if `new` has another context; as
+    /// [`Master::diff_into`] on it.
     #[cfg(feature = "alloc")]
     pub fn rebase<'p, 'new: 'p>(
         &self,
@@ -41,6 +42,7 @@ impl MirrorView<'_> {
         payload: &'p mut alloc::vec::Vec<u8>,
     ) -> Result<Diff<'p>> {
         self.check_master(old)?;
+        self.frame().compare_context(new.ctx(), new.context())?;
         let mut agent = alloc::vec![0; old.blocks().shape().len()];
         self.apply(old, &mut agent)?;
         new.diff_to_vec(&Blocks::new(*old.blocks().shape(), &agent)?, options, payload)

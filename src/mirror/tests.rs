@@ -209,6 +209,9 @@ fn a_rebased_mirror_gives_the_same_agent() {
     assert_eq!(again, agent);
     let wrong = view.rebase(&old, &new, view.options(), &mut payload).unwrap_err();
     assert!(matches!(wrong.kind(), ErrorKind::MasterDiffers { .. }));
+    let elsewhere = Master::new(*old.blocks(), ContextHash([8; 8]));
+    let wrong = view.rebase(&new, &elsewhere, view.options(), &mut payload).unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::ContextDiffers);
 }
 
 /// A step of no blocks gives an agent that missed a step no segment.
