@@ -1,12 +1,16 @@
 //! A master and its mirrors, each beside what the memory allows: `cargo bench --features simd --bench mirror`. Beside NumPy:
 //! `python3 benches/mirror_numpy.py`.
 
+#[path = "common/read.rs"]
+mod read;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bitwire::frame::ContextHash;
 use bitwire::mirror::{Blocks, DiffOptions, Master, MasterMirror, Mode, Placement, Scalar, Shape};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use read::read_both;
 
 fn noise(seed: &mut u64) -> f32 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -23,17 +27,6 @@ fn pair(rows: usize, dim: usize) -> (Vec<u8>, Vec<u8>) {
     }
     let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
     (bytes(&master), bytes(&agent))
-}
-
-fn read_both(a: &[u8], b: &[u8]) -> u64 {
-    let mut sums = [0u64; 16];
-    for (a, b) in a.as_chunks::<128>().0.iter().zip(b.as_chunks::<128>().0) {
-        let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
-        for (sum, (a, b)) in sums.iter_mut().zip(words) {
-            *sum |= u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
-        }
-    }
-    sums.iter().fold(0, |sum, x| sum | x)
 }
 
 fn arrays(c: &mut Criterion) {

@@ -1,23 +1,15 @@
 //! Measures a master and an agent (.npy, `<f4`, C order) for benches/mirror_numpy.py: `mirror_once MASTER AGENT TIMES` prints
 //! one line of JSON, medians in microseconds. Without files (as under `cargo test --benches`) it does nothing.
 
+#[path = "common/read.rs"]
+mod read;
+
 use std::hint::black_box;
 use std::time::Instant;
 
 use bitwire::io::npy::NpyBlocks;
 use bitwire::mirror::{BlockSource, Blocks, DiffOptions, Master, MasterMirror, Mode};
-
-/// The plain read that register_mirror is compared with: every byte of both, and nothing done with them.
-fn read_both(a: &[u8], b: &[u8]) -> u64 {
-    let mut sums = [0u64; 16];
-    for (a, b) in a.as_chunks::<128>().0.iter().zip(b.as_chunks::<128>().0) {
-        let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
-        for (sum, (a, b)) in sums.iter_mut().zip(words) {
-            *sum |= u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
-        }
-    }
-    sums.iter().fold(0, |sum, x| sum | x)
-}
+use read::read_both;
 
 fn median(times: usize, mut run: impl FnMut()) -> f64 {
     let mut samples: Vec<f64> = (0..times)

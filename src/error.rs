@@ -406,9 +406,9 @@ kinds! {
         /// How many it has.
         found: u32,
     };
-    /// A mirror or an agent does not go with the master at hand.
+    /// A mirror, or the blocks of an agent, do not go with the master at hand.
     MasterDiffers {
-        /// In what the two masters differ.
+        /// In what they differ from it.
         field: &'static str,
     };
     /// No master is registered.
@@ -429,6 +429,8 @@ kinds! {
         /// What is wrong.
         reason: &'static str,
     };
+    /// A safetensors file has no tensor of the name asked for.
+    UnknownTensor;
     /// A tensor of a safetensors file has another element type.
     TensorType {
         /// The types that would do.
@@ -647,7 +649,6 @@ impl fmt::Display for ErrorKind {
                 "the index covers {covered} bytes, the ledger has {found}: committed chunks are gone, or it is \
                  another ledger's index"
             ),
-            Self::Unknown { field: "tensor" } => write!(f, "the file has no tensor of that name"),
             Self::Unknown { field } => write!(f, "there is no {field} of that kind"),
             Self::ContextDiffers => write!(f, "the artefacts come from different contexts"),
             Self::TinyMindJson { reason } => write!(f, "not as TinyMind writes it: {reason}"),
@@ -663,17 +664,18 @@ impl fmt::Display for ErrorKind {
                 )
             }
             Self::MasterDiffers { field } => {
-                write!(f, "it belongs to another master: {field} is not that of the master at hand")
+                write!(f, "not for the master at hand: {field} differs")
             }
             Self::NoMaster => write!(f, "no master is registered"),
             Self::UnknownAgent => write!(f, "no agent is registered under that name"),
             Self::NotAligned => write!(
                 f,
-                "the agent has blocks of its own between or behind the master's; only one whose blocks stand where the \
-                 master's do can be a mirror's frame"
+                "the agent has blocks of its own, or has missed a step; only one whose blocks stand where the master's do \
+                 has a mirror"
             ),
             Self::OutOfMemory { needed } => write!(f, "{needed} bytes of memory are not to be had"),
             Self::Safetensors { reason } => write!(f, "safetensors: {reason}"),
+            Self::UnknownTensor => write!(f, "the file has no tensor of that name"),
             Self::TensorType { needed, found } => {
                 write!(f, "the tensor's type is {found}, needed is {needed}")
             }

@@ -17,6 +17,20 @@ pub(crate) fn size(field: &'static str, offset: u64, factors: &[u64]) -> Result<
         .ok_or(Error::new(ErrorKind::Size { field }, offset))
 }
 
+/// Checks that a caller's buffer, which is `field`, has exactly the length it has to have.
+///
+/// # Errors
+/// [`ErrorKind::BufferTooSmall`] if it is shorter, [`ErrorKind::Shape`] if it is longer.
+pub(crate) fn check_len(field: &'static str, needed: u64, available: u64) -> Result<()> {
+    match available.cmp(&needed) {
+        core::cmp::Ordering::Less => Err(Error::caller(ErrorKind::BufferTooSmall { needed, available })),
+        core::cmp::Ordering::Equal => Ok(()),
+        core::cmp::Ordering::Greater => {
+            Err(Error::caller(ErrorKind::Shape { field, needed, found: available }))
+        }
+    }
+}
+
 /// A cursor over borrowed bytes. Every read is checked; offsets count from the start of the input.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {

@@ -507,7 +507,7 @@ mod tensors {
         assert_eq!(tensors.tensor("no blocks").unwrap().blocks(None).unwrap().shape().rows(), 0);
         for name in ["", "f3", "f322", "__metadata__", "F32"] {
             let error = tensors.tensor(name).map(|tensor| tensor.dtype()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unknown { field: "tensor" });
+            assert_eq!(error.kind(), ErrorKind::UnknownTensor);
             assert_eq!(error.to_string(), "the file has no tensor of that name");
         }
     }

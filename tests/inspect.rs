@@ -660,40 +660,34 @@ proptest! {
     }
 }
 
-/// Every bit of a chunk and of an index, made good but for that bit; every truncation.
+/// Every bit of a frame, made good but for that bit; every truncation.
+fn agrees_on_every_bit(frame: &[u8]) {
+    assert!(check(frame).is_valid());
+    for bit in 32..frame.len() * 8 {
+        let mut bytes = frame.to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        reseal(&mut bytes);
+        check(&bytes);
+    }
+    for len in 0..frame.len() {
+        check(&frame[..len]);
+    }
+}
+
 #[test]
 fn agrees_on_every_bit_of_a_ledger() {
     let frames = ledger();
     assert!(check(&frames[..5].concat()).is_valid());
     for frame in [&frames[0], &frames[2], &frames[5]] {
-        assert!(check(frame).is_valid());
-        for bit in 32..frame.len() * 8 {
-            let mut bytes = frame.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            reseal(&mut bytes);
-            check(&bytes);
-        }
-        for len in 0..frame.len() {
-            check(&frame[..len]);
-        }
+        agrees_on_every_bit(frame);
     }
 }
 
-/// The same of blocks and mirrors.
 #[test]
 fn agrees_on_every_bit_of_blocks_and_mirrors() {
     let frames = mirrors();
     for frame in [&frames[3][0], &frames[0][1], &frames[2][1], &frames[4][1]] {
-        assert!(check(frame).is_valid());
-        for bit in 32..frame.len() * 8 {
-            let mut bytes = frame.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            reseal(&mut bytes);
-            check(&bytes);
-        }
-        for len in 0..frame.len() {
-            check(&frame[..len]);
-        }
+        agrees_on_every_bit(frame);
     }
 }
 

@@ -9,6 +9,7 @@
 
 use crate::arch::{blocks, mu16};
 use crate::error::{Error, ErrorKind, Result};
+use crate::wire::check_len;
 use core::num::NonZeroU32;
 
 /// A quantisation step, in units of 2^-16 of the values: `delta_q16` of CONFIG_V1, never 0.
@@ -177,16 +178,6 @@ fn check_dim(dim: usize) -> Result<()> {
         return Err(Error::caller(ErrorKind::Argument { expected: "dim has to be at least 1" }));
     }
     Ok(())
-}
-
-pub(crate) fn check_len(field: &'static str, needed: u64, available: u64) -> Result<()> {
-    match available.cmp(&needed) {
-        core::cmp::Ordering::Less => Err(Error::caller(ErrorKind::BufferTooSmall { needed, available })),
-        core::cmp::Ordering::Equal => Ok(()),
-        core::cmp::Ordering::Greater => {
-            Err(Error::caller(ErrorKind::Shape { field, needed, found: available }))
-        }
-    }
 }
 
 fn non_finite(index: usize, dim: usize) -> Error {

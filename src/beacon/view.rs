@@ -8,7 +8,7 @@ use super::results::Results;
 use super::stats::{Moments, Sigma};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Element, Frame, Kind, TlvType};
-use crate::wire::size;
+use crate::wire::{check_len, size};
 
 /// A checked beacon: one mean vector, or a quantised matrix, with statistics and drift. Borrows the frame's bytes;
 /// reading it needs no allocator.
@@ -120,7 +120,7 @@ impl<'a> Beacon<'a> {
     /// # Errors
     /// [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if `out` has not `dim` values.
     pub fn mean_into(&self, out: &mut [f64]) -> Result<()> {
-        mu16::check_len("out", u64::from(self.dim()), out.len() as u64)?;
+        check_len("out", u64::from(self.dim()), out.len() as u64)?;
         if let Some(mu) = self.calibration.and_then(|calibration| calibration.mu()) {
             out.iter_mut().zip(mu).for_each(|(out, mu)| *out = f64::from(mu));
             return Ok(());

@@ -1,4 +1,4 @@
-//! Repairs a frame from the reader's own errors.
+//! Repairs what a reader refused, by its own errors.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -10,6 +10,24 @@ use super::plausible;
 use super::second_reader::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, MAGIC, TlvType};
+
+/// Gives a file's data, which is at its end, the length that the reader's error asks for.
+pub(super) fn fit_data(bytes: &mut Vec<u8>, error: &Error) -> Option<()> {
+    let at = usize::try_from(error.offset()).ok()?;
+    match error.kind() {
+        ErrorKind::Truncated { needed, available, .. } => {
+            assert_eq!(at as u64 + available, bytes.len() as u64);
+            let needed = usize::try_from(needed).ok().filter(|needed| *needed < 1 << 16)?;
+            bytes.resize(at + needed, 0x3F);
+        }
+        ErrorKind::TrailingBytes { count } => {
+            assert_eq!(at as u64 + count, bytes.len() as u64);
+            bytes.truncate(at);
+        }
+        _ => return None,
+    }
+    Some(())
+}
 
 /// The parts of a frame, found without the library: ranges of the TLVs, END included, and of the payload.
 pub(super) struct Parts {

@@ -130,12 +130,7 @@ fn rewritten(view: &MirrorView<'_>, naive: &Mirror, digest: Option<[u8; 32]>) ->
     let element = Element::from_code(naive.element).unwrap();
     let config = Config::new(Kind::MIRROR, element, view.rows(), view.dim(), naive.delta_q16);
     let frame = view.frame();
-    let builder = FrameBuilder::new(frame.ctx(), config, &payload).tlv(TlvType::MIRROR, &value)?;
-    let builder = if frame.digest().is_some() { builder.digest() } else { builder };
-    match frame.context_json() {
-        Some(json) => builder.context_json(json)?.encode(),
-        None => builder.encode(),
-    }
+    like(FrameBuilder::new(frame.ctx(), config, &payload).tlv(TlvType::MIRROR, &value)?, frame)?.encode()
 }
 
 /// The mirror on a master of its shape, made of the input.

@@ -176,12 +176,17 @@ impl Agent {
 }
 
 impl Model {
-    fn ctx(&self, dim: u32) -> ContextHash {
+    /// The whole context of frames, if it is known.
+    fn context(&self, dim: u32) -> Option<Context> {
         match &self.origin {
-            Origin::Unnamed => Context::new("", "", "", dim).unwrap().hash(),
-            Origin::Hash => CTX,
-            Origin::Whole(context) => context.hash(),
+            Origin::Unnamed => Some(Context::new("", "", "", dim).unwrap()),
+            Origin::Hash => None,
+            Origin::Whole(context) => Some(context.clone()),
         }
+    }
+
+    fn ctx(&self, dim: u32) -> ContextHash {
+        self.context(dim).map_or(CTX, |context| context.hash())
     }
 
     fn check_options(&self, shape: &Shape) -> Result<(), ErrorKind> {
@@ -443,10 +448,12 @@ impl Model {
         let prefix = self.master[..shape.rows() as usize].concat();
         assert_eq!(Sha256::digest(&prefix)[..], naive.master_digest);
         let view = MirrorView::parse_exact(&bytes).unwrap();
+        let context = self.context(shape.dim());
+        let json = context.as_ref().map(|context| context.as_str().as_bytes());
+        assert_eq!(view.frame().tlv(TlvType::CONTEXT).map(|tlv| tlv.value), json);
         let mut master = Master::new(Blocks::new(shape, &prefix).unwrap(), self.ctx(shape.dim()));
-        if let Origin::Whole(context) = &self.origin {
-            assert_eq!(view.frame().tlv(TlvType::CONTEXT).unwrap().value, context.as_str().as_bytes());
-            master = master.context_json(context.as_str().as_bytes()).unwrap();
+        if let Some(json) = json {
+            master = master.context_json(json).unwrap();
         }
         let mut out = alloc::vec![0; content.len()];
         view.apply(&master, &mut out).unwrap();

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 
 use half::f16;
 
+use super::mend::fit_data;
 use super::{plausible, printable};
 use crate::beacon::mu16::Step;
 use crate::error::{Error, ErrorKind};
@@ -173,16 +174,9 @@ fn copied(source: &impl BlockSource) -> Vec<u8> {
 
 /// Gives the data the length that the error asks for, and the header's text what the file holds.
 fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
-    let at = usize::try_from(error.offset()).ok()?;
     match error.kind() {
-        ErrorKind::Truncated { field: "the array's data", needed, available } => {
-            assert_eq!(at as u64 + available, bytes.len() as u64);
-            let needed = usize::try_from(needed).ok().filter(|needed| *needed < 1 << 16)?;
-            bytes.resize(at + needed, 0x3F);
-        }
-        ErrorKind::TrailingBytes { count } => {
-            assert_eq!(at as u64 + count, bytes.len() as u64);
-            bytes.truncate(at);
+        ErrorKind::Truncated { field: "the array's data", .. } | ErrorKind::TrailingBytes { .. } => {
+            fit_data(bytes, &error)?;
         }
         ErrorKind::Truncated { field: "the .npy header's text", available, .. } => {
             let len = u16::try_from(available).ok()?;

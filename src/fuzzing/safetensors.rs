@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use safetensors::SafeTensors;
 
+use super::mend::fit_data;
 use super::plausible;
 use crate::beacon::mu16::Step;
 use crate::error::{Error, ErrorKind};
@@ -99,16 +100,9 @@ fn blocks<B: AsRef<[u8]>>(file: &TensorFile<B>, name: &str) {
 
 /// Gives the header and the data the lengths that the error asks for.
 fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
-    let at = usize::try_from(error.offset()).ok()?;
     match error.kind() {
-        ErrorKind::Truncated { field: "the tensors' data", needed, available } => {
-            assert_eq!(at as u64 + available, bytes.len() as u64);
-            let needed = usize::try_from(needed).ok().filter(|needed| *needed < 1 << 16)?;
-            bytes.resize(at + needed, 0x3F);
-        }
-        ErrorKind::TrailingBytes { count } => {
-            assert_eq!(at as u64 + count, bytes.len() as u64);
-            bytes.truncate(at);
+        ErrorKind::Truncated { field: "the tensors' data", .. } | ErrorKind::TrailingBytes { .. } => {
+            fit_data(bytes, &error)?;
         }
         // Up to the last brace: the object may be whole.
         _ => {

@@ -12,6 +12,9 @@ use crate::error::ErrorKind;
 use crate::frame::{Context, ContextHash, DIGEST_FREE_SIZE, Element, Kind, TlvType, sha256};
 use crate::wire::size;
 
+/// Breaches of one list that are told; one torn to pieces would fill the report.
+pub(super) const MAX_BREACHES: usize = 16;
+
 /// Where the parts of CALIB_STATS_V1 are, from its value's start.
 pub(super) struct Spread {
     pub(super) mu_len: usize,
@@ -167,6 +170,19 @@ pub(super) fn foreign_tlvs(frame: &mut Anatomy<'_>, kind: Kind, own: &[u8]) {
     for (at, kind) in foreign {
         frame.find(at, kind);
     }
+}
+
+/// The value of a TLV that the kind requires; a breach where it is missing for certain.
+pub(super) fn required<'a, T>(
+    frame: &mut Anatomy<'a>,
+    tlv: u8,
+    value: fn(&Anatomy<'a>) -> Option<T>,
+) -> Option<T> {
+    let found = value(frame);
+    if found.is_none() && frame.complete && frame.tlv(tlv).is_none() {
+        frame.find_missing(frame.place_of(tlv), ErrorKind::TlvMissing { tlv });
+    }
+    found
 }
 
 /// `Beacon::from_frame`.

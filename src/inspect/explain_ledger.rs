@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::explain::{Emitter, Explainer, Table};
-use super::ledger::{ChunkValue, IndexValue, MarkList, MarkedSpan, RECORDS, le, le32, name_at};
+use super::ledger::{ChunkValue, IndexValue, MarkList, MarkedSpan, RECORDS, name_at};
 use super::tables::{escape, hex};
-use super::walk::Piece;
+use super::walk::{Piece, le, le32};
 use crate::frame::{Kind, TlvType};
 
 /// Marks shown at the start and at the end of a list.

@@ -5,10 +5,9 @@ use alloc::format;
 use alloc::string::String;
 
 use super::explain::{Emitter, Explainer, Table};
-use super::ledger::le32;
 use super::mirror::{MirrorValue, element_size, payload_len};
 use super::tables::{hex, show_element};
-use super::walk::Piece;
+use super::walk::{Piece, le32};
 use crate::frame::{Element, Kind, TlvType};
 
 /// Indices on a line.

@@ -5,13 +5,11 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::checks::{foreign_tlvs, hash_at, is_measured};
-use super::walk::{Anatomy, Config};
+use super::checks::{MAX_BREACHES, foreign_tlvs, hash_at, is_measured, required};
+use super::walk::{Anatomy, Config, le, le32};
 use crate::error::ErrorKind;
 use crate::frame::{Element, TlvType};
 
-/// Breaches of one list that are told; one torn to pieces would fill the report.
-const MAX_BREACHES: usize = 16;
 /// Marks that are remembered to find one that comes twice.
 const MAX_MARKS: usize = 1 << 20;
 
@@ -599,19 +597,6 @@ impl<'a> Follows<'a> {
     }
 }
 
-/// The value of a TLV that the kind requires; a breach where it is missing for certain.
-pub(super) fn required<'a, T>(
-    frame: &mut Anatomy<'a>,
-    tlv: u8,
-    value: fn(&Anatomy<'a>) -> Option<T>,
-) -> Option<T> {
-    let found = value(frame);
-    if found.is_none() && frame.complete && frame.tlv(tlv).is_none() {
-        frame.find_missing(frame.place_of(tlv), ErrorKind::TlvMissing { tlv });
-    }
-    found
-}
-
 fn past(field: &'static str, at: usize, end: u64, value: u64) -> Option<(usize, ErrorKind)> {
     let found = value.saturating_add(1);
     (value >= end).then_some((at, ErrorKind::PastEnd { field, end, found }))
@@ -624,12 +609,4 @@ fn be(bytes: &[u8], at: usize, len: usize) -> u64 {
 
 fn be32(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |&bytes| u32::from_be_bytes(bytes))
-}
-
-pub(super) fn le(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |&bytes| u64::from_le_bytes(bytes))
-}
-
-pub(super) fn le32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |&bytes| u32::from_le_bytes(bytes))
 }

@@ -1,14 +1,10 @@
 //! The checks of spec/mirror.md, each of which goes on after a breach: the views of blocks and of a mirror.
 #![deny(clippy::arithmetic_side_effects)]
 
-use super::checks::{foreign_tlvs, is_measured};
-use super::ledger::{le32, required};
-use super::walk::{Anatomy, Config};
+use super::checks::{MAX_BREACHES, foreign_tlvs, is_measured, required};
+use super::walk::{Anatomy, Config, le32};
 use crate::error::ErrorKind;
 use crate::frame::{Element, TlvType};
-
-/// Breaches of the indices that are told; a list torn to pieces would fill the report.
-const MAX_BREACHES: usize = 16;
 
 /// MIRROR_V1 with no rule applied.
 #[derive(Clone, Copy)]

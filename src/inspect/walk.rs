@@ -505,3 +505,13 @@ fn breach(piece: &Piece, after: Option<u8>) -> Option<(usize, ErrorKind)> {
         _ => None,
     }
 }
+
+/// The little-endian u64 at `at`; one that is not all there reads as 0.
+pub(super) fn le(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |&bytes| u64::from_le_bytes(bytes))
+}
+
+/// Likewise a u32.
+pub(super) fn le32(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |&bytes| u32::from_le_bytes(bytes))
+}

@@ -130,14 +130,14 @@ impl<B: AsRef<[u8]>> TensorFile<B> {
     /// The tensor `name`. Cost: logarithmic in their number.
     ///
     /// # Errors
-    /// [`ErrorKind::Unknown`] if there is none.
+    /// [`ErrorKind::UnknownTensor`] if there is none.
     pub fn tensor(&self, name: &str) -> Result<Tensor<'_>> {
         let tensors = &self.layout.tensors;
         let name_of = |place: usize| tensors.get(place).map(|info| info.name.as_str());
         let by_name = &self.layout.by_name;
         let found = by_name.binary_search_by(|&place| name_of(place).cmp(&Some(name))).ok();
         let info = found.and_then(|found| tensors.get(*by_name.get(found)?));
-        let info = info.ok_or(Error::caller(ErrorKind::Unknown { field: "tensor" }))?;
+        let info = info.ok_or(Error::caller(ErrorKind::UnknownTensor))?;
         Ok(Tensor::new(info, self.data()))
     }
 

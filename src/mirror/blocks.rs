@@ -131,7 +131,7 @@ impl BlockSource for Blocks<'_> {
     }
 
     fn copy_into(&self, out: &mut [u8]) -> Result<()> {
-        check_out(&self.shape, out)?;
+        self.shape.check_out(out)?;
         out.copy_from_slice(self.bytes);
         Ok(())
     }
@@ -151,9 +151,4 @@ pub(super) fn check_shape(own: &Shape, other: &Shape, rows: bool) -> Result<()> 
     } else {
         Ok(())
     }
-}
-
-/// Checks that `out` has exactly the bytes that `shape` takes.
-pub(crate) fn check_out(shape: &Shape, out: &[u8]) -> Result<()> {
-    crate::beacon::mu16::check_len("the output", shape.len() as u64, out.len() as u64)
 }

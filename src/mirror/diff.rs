@@ -8,6 +8,8 @@ use zerocopy::byteorder::big_endian::{F64, U16, U32};
 
 use super::blocks::Blocks;
 use super::master::Master;
+#[cfg(feature = "alloc")]
+use super::memory::{reserve, reserve_exact};
 use super::shape::{Scalar, Shape, bytes};
 use super::view::MirrorRaw;
 use crate::arch::blocks::{self as kernel, Float};
@@ -30,7 +32,7 @@ pub enum Mode {
 
 impl Mode {
     /// The type of the values stored, for blocks of `scalar`.
-    pub(super) const fn values(self, scalar: Scalar) -> Scalar {
+    pub(super) const fn stored(self, scalar: Scalar) -> Scalar {
         match self {
             Self::Replace | Self::Add => scalar,
             Self::AddMu16(step) => Scalar::Mu16(step),
@@ -131,8 +133,13 @@ fn largest_sum(threshold: f64, scalar: Scalar) -> u64 {
 
 impl Rule {
     /// The type of the values stored.
-    pub(super) fn values(&self) -> Scalar {
-        self.mode.values(self.scalar)
+    fn stored(&self) -> Scalar {
+        self.mode.stored(self.scalar)
+    }
+
+    /// `rows` values for blocks of `shape`.
+    fn shape_of_values(&self, shape: &Shape, rows: u32) -> Result<Shape> {
+        Shape::new(self.stored(), rows, shape.dim())
     }
 
     /// The blocks of `agent` that are kept, in order. Both have the same shape.
@@ -156,21 +163,15 @@ impl Rule {
             return Ok(Loss::default());
         };
         let mut loss = Loss::default();
-        let (size, value_size) = (self.scalar.size(), self.values().size());
-        let mut again = [0; CHUNK * 4];
-        let chunk = CHUNK.saturating_mul(size);
-        let chunks = master.chunks(chunk).zip(agent.chunks(chunk));
-        let mut first = 0u64;
-        for ((master, agent), out) in chunks.zip(out.chunks_mut(CHUNK.saturating_mul(value_size))) {
+        let (size, value_size) = (self.scalar.size(), self.stored().size());
+        let (mut wide, mut again) = ([0.0; CHUNK], [0; CHUNK * 4]);
+        let chunks = chunks(size, master, agent);
+        for ((first, master, agent), out) in chunks.zip(out.chunks_mut(CHUNK.saturating_mul(value_size))) {
             let again = again.get_mut(..master.len()).unwrap_or_default();
             if let Mode::AddMu16(step) = self.mode {
-                let mut wide = [0.0; CHUNK];
-                let wide = wide.get_mut(..master.len().checked_div(size).unwrap_or(0)).unwrap_or_default();
-                kernel::subtract_f32(float, agent, master, wide);
-                let saturated = mu16::quantise(wide, step.get(), out).map_err(|i| {
-                    let (row, column) = (u64::from(index), first.saturating_add(i as u64));
-                    Error::caller(ErrorKind::NonFinite { row, column })
-                })?;
+                let wide = differences(float, size, master, agent, &mut wide);
+                let saturated =
+                    mu16::quantise(wide, step.get(), out).map_err(|place| non_finite(index, first, place))?;
                 loss.saturated = loss.saturated.saturating_add(saturated);
                 kernel::add_mu16(float, master, out, step.get(), again);
             } else {
@@ -178,7 +179,6 @@ impl Rule {
                 kernel::add(float, master, out, again);
             }
             loss.add_error(kernel::max_distance(float, agent, again));
-            first = first.saturating_add(CHUNK as u64);
         }
         Ok(loss)
     }
@@ -200,7 +200,8 @@ impl Rule {
     ) -> Result<(u32, Loss)> {
         let mut rows = 0u32;
         for index in self.kept(master, agent) {
-            if payload.len() == payload.capacity() {
+            // Often enough a few blocks are all.
+            if payload.spare_capacity_mut().len() < 4 {
                 reserve(payload, 256)?;
             }
             rows = rows.saturating_add(1);
@@ -237,34 +238,46 @@ impl Rule {
     /// Bytes of the value of a block of `block_len` bytes.
     fn value_len(&self, block_len: usize) -> usize {
         // A value is as large as its block, or smaller.
-        block_len.checked_div(self.scalar.size()).unwrap_or(0).saturating_mul(self.values().size())
+        block_len.checked_div(self.scalar.size()).unwrap_or(0).saturating_mul(self.stored().size())
     }
-}
-
-/// Makes room for `more` items behind those that are there, and for some to come.
-#[cfg(feature = "alloc")]
-#[inline]
-pub(super) fn reserve<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
-    vec.try_reserve(more).map_err(|_| out_of_memory::<T>(more))
-}
-
-/// Makes room for `more` items behind those that are there.
-#[cfg(feature = "alloc")]
-pub(super) fn reserve_exact<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
-    vec.try_reserve_exact(more).map_err(|_| out_of_memory::<T>(more))
-}
-
-#[cfg(feature = "alloc")]
-#[cold]
-fn out_of_memory<T>(items: usize) -> Error {
-    let needed = (items as u64).saturating_mul(size_of::<T>() as u64);
-    Error::caller(ErrorKind::OutOfMemory { needed })
 }
 
 /// Blocks that a kernel decides on at once.
 const GROUP: u32 = 64;
 /// Elements that are subtracted and added again at once.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
+
+/// A block of master and agent, [`CHUNK`] elements at a time; which element of the block is their first, and they.
+pub(super) fn chunks<'a>(
+    size: usize,
+    master: &'a [u8],
+    agent: &'a [u8],
+) -> impl Iterator<Item = (usize, &'a [u8], &'a [u8])> {
+    let len = CHUNK.saturating_mul(size);
+    let firsts = (0usize..).step_by(CHUNK);
+    firsts
+        .zip(master.chunks(len).zip(agent.chunks(len)))
+        .map(|(first, (master, agent))| (first, master, agent))
+}
+
+/// agent - master in f32, of a chunk.
+pub(super) fn differences<'w>(
+    float: Float,
+    size: usize,
+    master: &[u8],
+    agent: &[u8],
+    wide: &'w mut [f32; CHUNK],
+) -> &'w [f32] {
+    let wide = wide.get_mut(..master.len().checked_div(size).unwrap_or(0)).unwrap_or_default();
+    kernel::subtract_f32(float, agent, master, wide);
+    wide
+}
+
+/// The difference at `place` in the chunk of block `index` whose first element is `first`.
+pub(super) fn non_finite(index: u32, first: usize, place: usize) -> Error {
+    let column = first.saturating_add(place) as u64;
+    Error::caller(ErrorKind::NonFinite { row: u64::from(index), column })
+}
 
 /// The indices of the blocks that are kept, ascending.
 pub(super) struct Kept<'a> {
@@ -417,10 +430,19 @@ impl<'a> Master<'a> {
                 *slot = index.to_le_bytes();
             }
         }
-        let needed = payload_len(&rule.shape_of_values(self.blocks().shape(), rows)?)?;
+        let values = rule.shape_of_values(self.blocks().shape(), rows)?;
+        let needed = payload_len(&values)?;
         let too_small = ErrorKind::BufferTooSmall { needed: needed as u64, available };
         let payload = payload.get_mut(..needed).ok_or(Error::caller(too_small))?;
-        self.fill(agent, options, &rule, rows, payload)
+        let (indices, out) = payload.split_at_mut(needed.saturating_sub(values.len()));
+        let mut loss = Loss::default();
+        for (index, out) in indices.as_chunks::<4>().0.iter().zip(out.chunks_mut(values.block_len())) {
+            let index = u32::from_le_bytes(*index);
+            if let (Some(master), Some(agent)) = (self.blocks().block(index), agent.block(index)) {
+                loss.add(rule.put(index, master, agent, out)?);
+            }
+        }
+        Ok(Diff::new(self, options, &values, payload, loss))
     }
 
     /// The same in a vector, which is emptied first.
@@ -451,42 +473,10 @@ impl<'a> Master<'a> {
         }
         options.rule(agent.shape().scalar())
     }
-
-    /// `payload` starts with the indices and has room for exactly the values.
-    fn fill<'p>(
-        &self,
-        agent: &Blocks<'_>,
-        options: DiffOptions,
-        rule: &Rule,
-        rows: u32,
-        payload: &'p mut [u8],
-    ) -> Result<Diff<'p>>
-    where
-        'a: 'p,
-    {
-        let shape = self.blocks().shape();
-        let values = rule.shape_of_values(shape, rows)?;
-        let (indices, out) = payload.split_at_mut(payload.len().saturating_sub(values.len()));
-        let mut loss = Loss::default();
-        for (index, out) in indices.as_chunks::<4>().0.iter().zip(out.chunks_mut(values.block_len())) {
-            let index = u32::from_le_bytes(*index);
-            if let (Some(master), Some(agent)) = (self.blocks().block(index), agent.block(index)) {
-                loss.add(rule.put(index, master, agent, out)?);
-            }
-        }
-        Ok(Diff::new(self, options, &values, payload, loss))
-    }
-}
-
-impl Rule {
-    /// `rows` values for blocks of `shape`.
-    pub(super) fn shape_of_values(&self, shape: &Shape, rows: u32) -> Result<Shape> {
-        Shape::new(self.values(), rows, shape.dim())
-    }
 }
 
 /// Bytes of the payload with these values.
-pub(super) fn payload_len(values: &Shape) -> Result<usize> {
+fn payload_len(values: &Shape) -> Result<usize> {
     bytes(&[u64::from(values.rows()), (values.block_len() as u64).saturating_add(4)])
 }
 

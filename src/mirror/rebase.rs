@@ -1,27 +1,21 @@
 //! A mirror on another master, and the step that suits a difference.
 #![deny(clippy::arithmetic_side_effects)]
 
+use super::blocks::Blocks;
 #[cfg(feature = "alloc")]
 use super::diff::Diff;
-use super::diff::{DiffOptions, Mode};
+use super::diff::{CHUNK, DiffOptions, Mode, chunks, differences, non_finite};
 use super::master::Master;
+#[cfg(feature = "alloc")]
+use super::memory::zeros;
+#[cfg(feature = "alloc")]
 use super::view::MirrorView;
-use crate::arch::{blocks as kernel, mu16};
+use crate::arch::mu16;
 use crate::beacon::mu16::Step;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
-use super::blocks::Blocks;
-
-/// Elements that are subtracted at once.
-const CHUNK: usize = 256;
-
+#[cfg(feature = "alloc")]
 impl MirrorView<'_> {
-    /// How the mirror was made.
-    #[must_use]
-    pub const fn options(&self) -> DiffOptions {
-        DiffOptions { mode: self.mode(), threshold: self.threshold() }
-    }
-
     /// The difference of the same agent from another master of the same shape: as `options` say (take
     /// [`self.options()`](Self::options) for the same as before). `payload` is emptied and filled.
     ///
@@ -31,8 +25,8 @@ impl MirrorView<'_> {
     /// Cost: the agent is made once, in memory of the master's size.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply) on `old`; [`ErrorKind::ContextDiffers`] if `new` has another context; as
-    /// [`Master::diff_into`] on it.
+    /// As [`apply`](Self::apply) on `old`; [`ErrorKind::ContextDiffers`](crate::ErrorKind::ContextDiffers) if `new` has another context; as
+    /// [`Master::diff_to_vec`] on it.
     #[cfg(feature = "alloc")]
     pub fn rebase<'p, 'new: 'p>(
         &self,
@@ -43,7 +37,7 @@ impl MirrorView<'_> {
     ) -> Result<Diff<'p>> {
         self.check_master(old)?;
         self.frame().compare_context(new.ctx(), new.context())?;
-        let mut agent = alloc::vec![0; old.blocks().shape().len()];
+        let mut agent = zeros(old.blocks().shape().len())?;
         self.apply(old, &mut agent)?;
         new.diff_to_vec(&Blocks::new(*old.blocks().shape(), &agent)?, options, payload)
     }
@@ -52,30 +46,29 @@ impl MirrorView<'_> {
 impl Master<'_> {
     /// The smallest MU16 step at which no difference of `agent` saturates that `threshold` does not leave out.
     ///
+    /// Cost: master and agent are read once, and the blocks that differ once more.
+    ///
     /// # Errors
-    /// As [`diff_into`](Self::diff_into); [`ErrorKind::StepRange`] if even the largest step saturates.
+    /// As [`diff_into`](Self::diff_into) with [`Mode::AddMu16`], but for the buffer; [`ErrorKind::StepRange`] if even the
+    /// largest step saturates.
+    ///
+    /// [`ErrorKind::StepRange`]: crate::error::ErrorKind::StepRange
     pub fn step_for(&self, agent: &Blocks<'_>, threshold: f64) -> Result<Step> {
-        let shape = *self.blocks().shape();
+        let scalar = self.blocks().shape().scalar();
         // Any step: what is kept does not depend on it.
         let rule = self.check_diff(agent, DiffOptions { mode: Mode::AddMu16(Step::MAX), threshold })?;
-        let Some(float) = shape.scalar().float() else { return Ok(Step::MAX) };
-        let (mut least, mut most) = (0.0f32, 0.0f32);
-        let chunk = CHUNK.saturating_mul(shape.scalar().size());
+        let Some(float) = scalar.float() else { return Ok(Step::MAX) };
+        let (mut least, mut most, mut wide) = (0.0f32, 0.0f32, [0.0; CHUNK]);
         for index in rule.kept(self.blocks(), agent) {
             let (Some(master), Some(agent)) = (self.blocks().block(index), agent.block(index)) else {
                 continue;
             };
-            let mut wide = [0.0; CHUNK];
-            for (i, (master, agent)) in master.chunks(chunk).zip(agent.chunks(chunk)).enumerate() {
-                let len = master.len().checked_div(shape.scalar().size()).unwrap_or(0);
-                let wide = wide.get_mut(..len).unwrap_or_default();
-                kernel::subtract_f32(float, agent, master, wide);
-                let Some((min, max)) = mu16::extremes(wide) else {
+            for (first, master, agent) in chunks(scalar.size(), master, agent) {
+                let wide = differences(float, scalar.size(), master, agent, &mut wide);
+                let (min, max) = mu16::extremes(wide).ok_or_else(|| {
                     let place = wide.iter().position(|x| !x.is_finite()).unwrap_or(0);
-                    let column = i.saturating_mul(CHUNK).saturating_add(place) as u64;
-                    let row = u64::from(index);
-                    return Err(Error::caller(ErrorKind::NonFinite { row, column }));
-                };
+                    non_finite(index, first, place)
+                })?;
                 (least, most) = (least.min(min), most.max(max));
             }
         }

@@ -5,7 +5,7 @@ use crate::arch::blocks::Float;
 use crate::beacon::mu16::Step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Config, Element, Kind};
-use crate::wire::size;
+use crate::wire::{check_len, size};
 
 /// The type of a block's elements, always little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -174,6 +174,11 @@ impl Shape {
     #[must_use]
     pub fn same_blocks(&self, other: &Self) -> bool {
         self.scalar == other.scalar && self.dim == other.dim
+    }
+
+    /// Checks that `out` has exactly the bytes of all blocks.
+    pub(crate) fn check_out(&self, out: &[u8]) -> Result<()> {
+        check_len("the output", self.len as u64, out.len() as u64)
     }
 
     pub(super) fn config(&self, kind: Kind) -> Config {

@@ -191,6 +191,47 @@ fn the_step_is_the_smallest_that_holds_what_is_kept() {
     assert_eq!(error.kind(), ErrorKind::NonFinite { row: 2, column: 0 });
 }
 
+/// Blocks are taken in pieces, and places count from the block's start all the same.
+#[test]
+fn a_difference_that_is_not_finite_has_its_place() {
+    let m = bytes(&[0.0; 1200]);
+    let mut g = [1.0; 1200];
+    g[600 + 555] = f32::NAN;
+    let g = bytes(&g);
+    let (master, agent) = (Master::new(f32_blocks(&m, 600), CTX), f32_blocks(&g, 600));
+    let expected = ErrorKind::NonFinite { row: 1, column: 555 };
+    assert_eq!(master.step_for(&agent, 0.0).unwrap_err().kind(), expected);
+    let options = DiffOptions { mode: Mode::AddMu16(Step::new(3).unwrap()), threshold: 0.0 };
+    let error = master.diff_into(&agent, options, &mut vec![0; 2 * 1204]).unwrap_err();
+    assert_eq!(error.kind(), expected);
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn floats_are_blocks() {
+    let values = [1.0, -0.0, f32::NAN, 4.0, 5.0, 6.0];
+    let blocks = Blocks::from_f32(&values, 3).unwrap();
+    assert_eq!(blocks, f32_blocks(&bytes(&values), 3));
+    assert!(Blocks::from_f32(&[], 3).unwrap().shape().is_empty());
+    let kind = |dim| Blocks::from_f32(&values, dim).unwrap_err().kind();
+    assert!(matches!(kind(4), ErrorKind::Shape { needed: 16, found: 24, .. }));
+    assert!(matches!(kind(0), ErrorKind::Argument { .. }));
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn sources_may_be_trait_objects() {
+    let blocks = bytes(&[1.0, 2.0]);
+    let blocks = f32_blocks(&blocks, 1);
+    let source: &dyn BlockSource = &blocks;
+    let mut store = MasterMirror::new(DiffOptions::default());
+    store.register_master("m", source).unwrap();
+    store.register_mirror("a", source).unwrap();
+    store.collective_reuse_step(source, &["a"], Placement::AtEnd).unwrap();
+    store.append_own("a", source).unwrap();
+    assert_eq!(store.reconstruct("a").unwrap(), blocks.as_bytes().repeat(3));
+}
+
 #[cfg(feature = "alloc")]
 #[test]
 fn a_rebased_mirror_gives_the_same_agent() {

@@ -5,14 +5,13 @@ use zerocopy::FromBytes;
 use zerocopy::byteorder::big_endian::{F64, U16, U32};
 use zerocopy::byteorder::little_endian;
 
-use super::blocks::check_out;
-use super::diff::Mode;
+use super::diff::{DiffOptions, Mode};
 use super::master::Master;
 use super::shape::{Scalar, Shape};
 use crate::arch::blocks as kernel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Config, Element, Frame, Kind, TlvType};
-use crate::wire::{layout, size};
+use crate::wire::{check_len, layout, size};
 
 layout! {
     pub(crate) struct MirrorRaw {
@@ -151,6 +150,12 @@ impl<'a> MirrorView<'a> {
         self.raw.threshold.get()
     }
 
+    /// How the mirror was made.
+    #[must_use]
+    pub const fn options(&self) -> DiffOptions {
+        DiffOptions { mode: self.mode(), threshold: self.threshold() }
+    }
+
     /// SHA-256 of the master's blocks.
     #[must_use]
     pub const fn master_digest(&self) -> &'a [u8; 32] {
@@ -198,7 +203,7 @@ impl<'a> MirrorView<'a> {
     /// length.
     pub fn apply(&self, master: &Master<'_>, out: &mut [u8]) -> Result<()> {
         self.check_master(master)?;
-        check_out(master.blocks().shape(), out)?;
+        master.blocks().shape().check_out(out)?;
         out.copy_from_slice(master.blocks().as_bytes());
         for (index, value) in self.values() {
             let range = master.blocks().shape().range(index);
@@ -221,7 +226,7 @@ impl<'a> MirrorView<'a> {
         let (end, found) = (u64::from(self.total_blocks()), u64::from(index).saturating_add(1));
         let past_end = ErrorKind::PastEnd { field: "the index of a block", end, found };
         let old = master.blocks().block(index).ok_or(Error::caller(past_end))?;
-        crate::beacon::mu16::check_len("the output", old.len() as u64, out.len() as u64)?;
+        check_len("the output", old.len() as u64, out.len() as u64)?;
         match self.indices.binary_search_by_key(&index, |index| index.get()) {
             Ok(row) => {
                 let start = row.saturating_mul(self.value_len);

@@ -2,7 +2,6 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::{Data, Dtype, Header, MAX_DIMS, Order};
-use crate::beacon::mu16::check_len;
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "mmap")]
 use crate::io::Map;
@@ -172,7 +171,7 @@ impl<B: AsRef<[u8]>> BlockSource for NpyBlocks<B> {
     /// Cost: a copy; in big-endian order a second pass over it, in Fortran order one by squares of 16 x 16
     /// elements.
     fn copy_into(&self, out: &mut [u8]) -> Result<()> {
-        check_len("the output", self.shape.len() as u64, out.len() as u64)?;
+        self.shape.check_out(out)?;
         // Holds unless the bytes have changed their length since they were parsed.
         let data = Blocks::new(self.shape, self.data())?.as_bytes();
         let (wide, swap) = (self.shape.scalar().size() == 4, self.header.order() == Order::Big);

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use super::{AgentStats, Placement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::blocks::Blocks;
-use crate::mirror::diff::{DiffOptions, Loss, Rule, reserve, reserve_exact};
+use crate::mirror::diff::{DiffOptions, Loss, Rule};
+use crate::mirror::memory::{reserve, reserve_exact, zeros};
 use crate::mirror::shape::Shape;
 use crate::mirror::view::make;
 
@@ -203,8 +204,8 @@ impl Agent {
     }
 
     /// The values' shape, for a master of `scalar` and `dim`.
-    pub(super) fn values_shape(&self, master: &Shape) -> Result<Shape> {
-        Shape::new(self.options.mode.values(master.scalar()), self.differences, master.dim())
+    pub(super) fn shape_of_values(&self, master: &Shape) -> Result<Shape> {
+        Shape::new(self.options.mode.stored(master.scalar()), self.differences, master.dim())
     }
 
     /// Index and value of the blocks that differ.
@@ -265,10 +266,7 @@ impl Agent {
         }
         let scalar = old.shape().scalar();
         let rule = self.options.rule(scalar)?;
-        let mut scratch = Vec::new();
-        reserve_exact(&mut scratch, old.shape().block_len())?;
-        scratch.resize(old.shape().block_len(), 0);
-
+        let mut scratch = zeros(old.shape().block_len())?;
         let (mut payload, mut values) = (Vec::new(), Vec::new());
         let mut differences = 0u32;
         // What this re-basing adds to the error.

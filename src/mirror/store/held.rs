@@ -11,8 +11,9 @@ use super::agent::grown;
 use crate::error::Result;
 use crate::frame::{Context, ContextHash};
 use crate::mirror::blocks::{BlockSource, Blocks};
-use crate::mirror::diff::{DiffOptions, Rule, reserve, reserve_exact};
+use crate::mirror::diff::{DiffOptions, Rule};
 use crate::mirror::master::Master;
+use crate::mirror::memory::{reserve, reserve_exact};
 use crate::mirror::shape::Shape;
 
 /// A master with the state of its hash, so that blocks behind it are all there is to hash when it grows.
@@ -35,7 +36,7 @@ impl Held {
     /// Copies and hashes `source`. Of its first so many blocks, for each of the ascending `lengths`, it keeps the digest.
     pub(super) fn new(
         id: &str,
-        source: &impl BlockSource,
+        source: &(impl BlockSource + ?Sized),
         options: DiffOptions,
         origin: &Origin,
         lengths: &[u32],
@@ -67,7 +68,7 @@ impl Held {
     }
 
     /// Appends the blocks of `source`, which go with those here; after an error nothing has changed.
-    pub(super) fn append(&mut self, source: &impl BlockSource) -> Result<()> {
+    pub(super) fn append(&mut self, source: &(impl BlockSource + ?Sized)) -> Result<()> {
         let more = source.shape().rows();
         if more == 0 {
             return Ok(());
@@ -93,7 +94,7 @@ impl Held {
 }
 
 /// Appends the blocks of `source` to `bytes`, which grow by doubling; after an error nothing has been appended.
-pub(super) fn read(source: &impl BlockSource, bytes: &mut Vec<u8>) -> Result<()> {
+pub(super) fn read(source: &(impl BlockSource + ?Sized), bytes: &mut Vec<u8>) -> Result<()> {
     let (shape, from) = (source.shape(), bytes.len());
     reserve(bytes, shape.len())?;
     if let Some(blocks) = source.borrowed().filter(|blocks| *blocks.shape() == shape) {

@@ -15,11 +15,12 @@ use agent::{Agent, grown, loss_of_read};
 use held::{Held, read};
 pub use stats::{AgentStats, Stats};
 
-use super::blocks::{BlockSource, Blocks, check_out, check_shape};
+use super::blocks::{BlockSource, Blocks, check_shape};
 #[cfg(doc)]
 use super::diff::Mode;
-use super::diff::{Diff, DiffOptions, reserve, reserve_exact};
+use super::diff::{Diff, DiffOptions};
 use super::master::Master;
+use super::memory::{reserve, reserve_exact};
 use super::shape::Shape;
 use super::view::MirrorView;
 use crate::error::{Error, ErrorKind, Result};
@@ -141,7 +142,7 @@ impl MasterMirror {
     /// [`ErrorKind::Argument`] for a threshold that is NaN, infinite or negative, or a mode that does not go with the
     /// elements; [`ErrorKind::Shape`] if the context's dim is not that of the blocks; [`ErrorKind::OutOfMemory`]; the
     /// source's; as [`rebase`](Self::rebase) if there are agents that stay.
-    pub fn register_master(&mut self, id: &str, blocks: &impl BlockSource) -> Result<()> {
+    pub fn register_master(&mut self, id: &str, blocks: &(impl BlockSource + ?Sized)) -> Result<()> {
         if !self.agents.is_empty() && self.held.as_ref().is_some_and(|held| held.id == id) {
             return self.rebase(id, blocks);
         }
@@ -161,7 +162,7 @@ impl MasterMirror {
     /// if `id` is the master's name (TokenDance took such a mirror and returned the master for it);
     /// [`ErrorKind::NonFinite`] (row = block, column = element) with [`Mode::AddMu16`] for a difference that is NaN or
     /// infinite; [`ErrorKind::OutOfMemory`]; the source's.
-    pub fn register_mirror(&mut self, id: &str, blocks: &impl BlockSource) -> Result<AgentStats> {
+    pub fn register_mirror(&mut self, id: &str, blocks: &(impl BlockSource + ?Sized)) -> Result<AgentStats> {
         let held = self.held_beside(id)?;
         let shape = blocks.shape();
         check_shape(held.shape(), &shape, true)?;
@@ -190,7 +191,7 @@ impl MasterMirror {
         let held = self.held_beside(id)?;
         let master = held.at(view.total_blocks()).or(self.master());
         view.check_master(&master.ok_or(Error::caller(ErrorKind::NoMaster))?)?;
-        let options = DiffOptions { mode: view.mode(), threshold: view.threshold() };
+        let options = view.options();
         let (payload, loss) = (view.frame().payload(), loss_of_read(options));
         let agent = Agent::with_payload(options, view.total_blocks(), view.rows(), payload, loss)?;
         Ok(self.put(id, agent))
@@ -204,7 +205,7 @@ impl MasterMirror {
     /// [`ErrorKind::NoMaster`]; [`ErrorKind::UnknownAgent`]; [`ErrorKind::Argument`] if `id` is the master's name;
     /// [`ErrorKind::MasterDiffers`] for blocks of another element or dim; [`ErrorKind::TooLarge`] for more than 2^32 - 1
     /// blocks, or more bytes than this machine can address; [`ErrorKind::OutOfMemory`]; the source's.
-    pub fn append_own(&mut self, id: &str, blocks: &impl BlockSource) -> Result<()> {
+    pub fn append_own(&mut self, id: &str, blocks: &(impl BlockSource + ?Sized)) -> Result<()> {
         let shape = *self.held_beside(id)?.shape();
         let agent = self.agents.get_mut(id).ok_or(Error::caller(ErrorKind::UnknownAgent))?;
         let rows = blocks.shape().rows();
@@ -229,7 +230,7 @@ impl MasterMirror {
     /// [`ErrorKind::OutOfMemory`]; the source's.
     pub fn collective_reuse_step(
         &mut self,
-        shared: &impl BlockSource,
+        shared: &(impl BlockSource + ?Sized),
         agents: &[&str],
         placement: Placement,
     ) -> Result<Vec<u32>> {
@@ -277,7 +278,7 @@ impl MasterMirror {
     /// [`ErrorKind::NoMaster`]; [`ErrorKind::Argument`] if `id` is an agent's name; [`ErrorKind::MasterDiffers`] for
     /// another element or dim; [`ErrorKind::Shape`] for fewer blocks than the agents have of the master;
     /// [`ErrorKind::NonFinite`] with [`Mode::AddMu16`]; [`ErrorKind::OutOfMemory`]; the source's.
-    pub fn rebase(&mut self, id: &str, blocks: &impl BlockSource) -> Result<()> {
+    pub fn rebase(&mut self, id: &str, blocks: &(impl BlockSource + ?Sized)) -> Result<()> {
         let held = self.held.as_ref().ok_or(Error::caller(ErrorKind::NoMaster))?;
         if self.agents.contains_key(id) {
             return argument("the new master's name is not that of an agent");
@@ -393,7 +394,7 @@ impl MasterMirror {
     /// `out` has another length.
     pub fn reconstruct_into(&self, id: &str, out: &mut [u8]) -> Result<()> {
         let (shape, master) = (self.shape_of(id)?, self.held()?.blocks()?);
-        check_out(&shape, out)?;
+        shape.check_out(out)?;
         let Some(agent) = self.agents.get(id) else {
             return master.copy_into(out);
         };
@@ -424,7 +425,7 @@ impl MasterMirror {
         }
         let master = self.held()?.at(agent.rows()).filter(|_| agent.is_aligned());
         let master = master.ok_or(Error::caller(ErrorKind::NotAligned))?;
-        let values = agent.values_shape(master.blocks().shape())?;
+        let values = agent.shape_of_values(master.blocks().shape())?;
         Ok(Diff::new(&master, agent.options, &values, agent.payload(), agent.loss()))
     }
 

@@ -84,7 +84,7 @@ impl MasterMirror {
     /// frames; unsigned and without padding. `None` if there is no master with a block, or an agent that has no frame
     /// ([`mirror`](Self::mirror)).
     ///
-    /// Cost: hashes the whole context for each agent, if it was given; no block is read.
+    /// Cost: hashes the context twice for each agent, but with [`with_ctx`](Self::with_ctx); no block is read.
     #[must_use]
     pub fn frame_ratio(&self) -> Option<f64> {
         let master = self.master()?.to_frame().ok()?.encoded_len().ok()? as f64;
@@ -98,7 +98,7 @@ impl MasterMirror {
         Some(whole / held)
     }
 
-    /// All numbers at once.
+    /// All numbers at once. Cost: that of [`frame_ratio`](Self::frame_ratio).
     #[must_use]
     pub fn stats(&self) -> Stats<'_> {
         let (difference_blocks, own_blocks) = self.counts();
