@@ -557,6 +557,92 @@ fn refuses_what_cannot_be() {
     assert_eq!(store.reconstruct("a").unwrap(), m);
 }
 
+/// A source that says another shape from some call on, or lends blocks of another: refused or taken at its first word, and
+/// what is there stays sound.
+#[test]
+fn a_source_that_contradicts_itself_does_no_harm() {
+    struct Fickle<'a> {
+        shapes: [Shape; 2],
+        asked: Cell<usize>,
+        honest: usize,
+        lent: Option<Blocks<'a>>,
+    }
+    impl BlockSource for Fickle<'_> {
+        fn shape(&self) -> Shape {
+            self.asked.set(self.asked.get() + 1);
+            self.shapes[usize::from(self.asked.get() > self.honest)]
+        }
+        fn borrowed(&self) -> Option<Blocks<'_>> {
+            self.lent
+        }
+        fn copy_into(&self, out: &mut [u8]) -> bitwire::Result<()> {
+            out.fill(0x3F);
+            Ok(())
+        }
+    }
+    type Op = fn(&mut MasterMirror, &Fickle<'_>) -> bitwire::Result<()>;
+    let ops: [Op; 6] = [
+        |store, source| store.register_master("m", source),
+        |store, source| store.register_master("n", source),
+        |store, source| store.rebase("n", source),
+        |store, source| store.register_mirror("c", source).map(drop),
+        |store, source| store.append_own("a", source),
+        |store, source| store.collective_reuse_step(source, &["a", "c"], END).map(drop),
+    ];
+    let shape = |scalar, rows, dim| Shape::new(scalar, rows, dim).unwrap();
+    let first = shape(Scalar::F32, 3, 2);
+    let (m, a) = (ones(&[1.0; 6]), ones(&[1.0, 1.0, 2.0, 1.0, 1.0, 1.0]));
+    let bytes = [0x40; 4096];
+    for other in [
+        shape(Scalar::F32, 5, 2),
+        shape(Scalar::F32, 1, 2),
+        shape(Scalar::F32, 0, 2),
+        shape(Scalar::F32, 3, 7),
+        shape(Scalar::F32, 6, 1),
+        shape(Scalar::F16, 3, 2),
+        shape(Scalar::Bf16, 3, 4),
+    ] {
+        let lent = [first, other].map(|shape| Some(Blocks::new(shape, &bytes[..shape.len()]).unwrap()));
+        for (lent, (i, op)) in [None, lent[0], lent[1]]
+            .into_iter()
+            .flat_map(|lent| ops.iter().enumerate().map(move |op| (lent, op)))
+        {
+            for (mode, honest) in [Mode::Replace, Mode::Add, Mode::AddMu16(Step::new(9).unwrap())]
+                .into_iter()
+                .flat_map(|mode| (0..8).map(move |honest| (mode, honest)))
+            {
+                let mut store = MasterMirror::new(DiffOptions { mode, threshold: 0.0 });
+                store.register_master("m", &f32_blocks(&m, 2)).unwrap();
+                store.register_mirror("a", &f32_blocks(&a, 2)).unwrap();
+                store.append_own("a", &f32_blocks(&m, 2)).unwrap();
+                store.register_mirror("b", &f32_blocks(&a, 2)).unwrap();
+                let before = ["a", "b"].map(|id| store.reconstruct(id).unwrap());
+                let source = Fickle { shapes: [first, other], asked: Cell::new(0), honest, lent };
+                let done = op(&mut store, &source);
+                let what = format!("{i} {other:?} {lent:?} {honest} {mode:?} {done:?}");
+                let master = store.master().expect(&what);
+                assert_eq!(master.digest()[..], Sha256::digest(master.blocks().as_bytes())[..], "{what}");
+                let ids: Vec<_> = store.agents().map(|(id, _)| id).collect();
+                for id in ids.into_iter().chain(store.master_id()) {
+                    assert_eq!(
+                        store.reconstruct(id).unwrap().len(),
+                        store.shape_of(id).unwrap().len(),
+                        "{what}"
+                    );
+                }
+                if done.is_err() {
+                    assert_eq!(
+                        (store.master_id(), master.blocks().as_bytes()),
+                        (Some("m"), &m[..]),
+                        "{what}"
+                    );
+                    assert_eq!(["a", "b"].map(|id| store.reconstruct(id).unwrap()), before, "{what}");
+                }
+            }
+        }
+    }
+}
+
 /// A difference that MU16 cannot hold comes up while the second of two agents is re-based: the first stays too.
 #[test]
 fn a_rebasing_that_fails_changes_nothing() {

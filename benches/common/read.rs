@@ -1,7 +1,7 @@
 //! The plain read that mirrors are compared with.
 
 /// Reads every byte of both, and does nothing with them.
-pub fn read_both(a: &[u8], b: &[u8]) -> u64 {
+pub(crate) fn read_both(a: &[u8], b: &[u8]) -> u64 {
     let mut sums = [0u64; 16];
     for (a, b) in a.as_chunks::<128>().0.iter().zip(b.as_chunks::<128>().0) {
         let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);

@@ -33,21 +33,21 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Copies and hashes `source`. Of its first so many blocks, for each of the ascending `lengths`, it keeps the digest.
+    /// Copies and hashes `source`, which has this shape. Of its first so many blocks, for each of the ascending
+    /// `lengths`, it keeps the digest.
     pub(super) fn new(
         id: &str,
-        source: &(impl BlockSource + ?Sized),
+        (shape, source): (Shape, &(impl BlockSource + ?Sized)),
         options: DiffOptions,
         origin: &Origin,
         lengths: &[u32],
     ) -> Result<Self> {
-        let shape = source.shape();
         let rule = options.rule(shape.scalar())?;
         let (ctx, context) = origin.of(shape.dim())?;
         let (mut bytes, mut checkpoints) = (Vec::new(), Vec::new());
         reserve_exact(&mut bytes, shape.len())?;
         reserve_exact(&mut checkpoints, lengths.len().saturating_add(1))?;
-        read(source, &mut bytes)?;
+        read(shape, source, &mut bytes)?;
         let mut hash = Sha256::new();
         let mut hashed = 0;
         for &rows in lengths.iter().filter(|&&rows| rows < shape.rows()).chain([&shape.rows()]) {
@@ -67,16 +67,16 @@ impl Held {
         Blocks::new(self.shape, &self.bytes)
     }
 
-    /// Appends the blocks of `source`, which go with those here; after an error nothing has changed.
-    pub(super) fn append(&mut self, source: &(impl BlockSource + ?Sized)) -> Result<()> {
-        let more = source.shape().rows();
-        if more == 0 {
+    /// Appends the blocks of `source`, which has the shape `more` and goes with those here; after an error nothing has
+    /// changed.
+    pub(super) fn append(&mut self, more: Shape, source: &(impl BlockSource + ?Sized)) -> Result<()> {
+        if more.is_empty() {
             return Ok(());
         }
-        let shape = grown(&self.shape, self.shape.rows(), more)?;
+        let shape = grown(&self.shape, self.shape.rows(), more.rows())?;
         reserve(&mut self.checkpoints, 1)?;
         let from = self.bytes.len();
-        read(source, &mut self.bytes)?;
+        read(more, source, &mut self.bytes)?;
         self.hash.update(self.bytes.get(from..).unwrap_or_default());
         self.checkpoints.push((shape.rows(), self.hash.clone().finalize().into()));
         self.shape = shape;
@@ -94,8 +94,10 @@ impl Held {
 }
 
 /// Appends the blocks of `source` to `bytes`, which grow by doubling; after an error nothing has been appended.
-pub(super) fn read(source: &(impl BlockSource + ?Sized), bytes: &mut Vec<u8>) -> Result<()> {
-    let (shape, from) = (source.shape(), bytes.len());
+///
+/// `shape` is what the source said when it was asked, which every operation does once: a second answer could be another.
+pub(super) fn read(shape: Shape, source: &(impl BlockSource + ?Sized), bytes: &mut Vec<u8>) -> Result<()> {
+    let from = bytes.len();
     reserve(bytes, shape.len())?;
     if let Some(blocks) = source.borrowed().filter(|blocks| *blocks.shape() == shape) {
         bytes.extend_from_slice(blocks.as_bytes());

@@ -146,7 +146,8 @@ impl MasterMirror {
         if !self.agents.is_empty() && self.held.as_ref().is_some_and(|held| held.id == id) {
             return self.rebase(id, blocks);
         }
-        self.held = Some(Held::new(id, blocks, self.options, &self.origin, &[])?);
+        let source = (blocks.shape(), blocks);
+        self.held = Some(Held::new(id, source, self.options, &self.origin, &[])?);
         self.agents.clear();
         Ok(())
     }
@@ -170,7 +171,7 @@ impl MasterMirror {
         let blocks = match blocks.borrowed() {
             Some(borrowed) if *borrowed.shape() == shape => borrowed,
             _ => {
-                read(blocks, &mut copy)?;
+                read(shape, blocks, &mut copy)?;
                 Blocks::new(shape, &copy)?
             }
         };
@@ -208,10 +209,10 @@ impl MasterMirror {
     pub fn append_own(&mut self, id: &str, blocks: &(impl BlockSource + ?Sized)) -> Result<()> {
         let shape = *self.held_beside(id)?.shape();
         let agent = self.agents.get_mut(id).ok_or(Error::caller(ErrorKind::UnknownAgent))?;
-        let rows = blocks.shape().rows();
-        check_shape(&shape, &blocks.shape(), false)?;
-        grown(&shape, agent.rows(), rows)?;
-        agent.append_own(rows, |own| read(blocks, own))
+        let more = blocks.shape();
+        check_shape(&shape, &more, false)?;
+        grown(&shape, agent.rows(), more.rows())?;
+        agent.append_own(more.rows(), |own| read(more, blocks, own))
     }
 
     /// Appends `shared` to the master once; all of `agents` have it from then on, and those not named stay what they
@@ -235,8 +236,9 @@ impl MasterMirror {
         placement: Placement,
     ) -> Result<Vec<u32>> {
         let held = self.held.as_mut().ok_or(Error::caller(ErrorKind::NoMaster))?;
-        let (before, rows) = (*held.shape(), shared.shape().rows());
-        check_shape(&before, &shared.shape(), false)?;
+        let (before, more) = (*held.shape(), shared.shape());
+        let rows = more.rows();
+        check_shape(&before, &more, false)?;
         let after = grown(&before, before.rows(), rows)?;
         let (mut counts, mut newcomers) = (Vec::new(), Vec::new());
         reserve_exact(&mut counts, agents.len())?;
@@ -253,7 +255,7 @@ impl MasterMirror {
             };
             counts.push(count);
         }
-        held.append(shared)?;
+        held.append(more, shared)?;
         // Nothing fails from here on. A newcomer has the new blocks already.
         self.agents.extend(newcomers);
         for &id in agents {
@@ -283,9 +285,10 @@ impl MasterMirror {
         if self.agents.contains_key(id) {
             return argument("the new master's name is not that of an agent");
         }
-        check_shape(held.shape(), &blocks.shape(), false)?;
+        let shape = blocks.shape();
+        check_shape(held.shape(), &shape, false)?;
         let used = self.agents.values().map(Agent::shared_end).max().unwrap_or(0);
-        let (needed, found) = (u64::from(used), u64::from(blocks.shape().rows()));
+        let (needed, found) = (u64::from(used), u64::from(shape.rows()));
         if found < needed {
             let field = "the number of blocks of the new master";
             return Err(Error::caller(ErrorKind::Shape { field, needed, found }));
@@ -296,7 +299,7 @@ impl MasterMirror {
         lengths.sort_unstable();
         lengths.dedup();
 
-        let new = Held::new(id, blocks, self.options, &self.origin, &lengths)?;
+        let new = Held::new(id, (shape, blocks), self.options, &self.origin, &lengths)?;
         let ends = (held.blocks()?.prefix(used), new.blocks()?.prefix(used));
         let mut rebased = Vec::new();
         if let (Some(from), Some(to)) = ends {
