@@ -98,11 +98,6 @@ impl<'a> Blocks<'a> {
         let shape = self.shape.with_rows(rows).ok()?;
         Some(Self { shape, bytes: self.bytes.get(..shape.len())? })
     }
-
-    /// Checks that `other` has the same shape.
-    pub(super) fn check_same_shape(&self, other: &Shape) -> Result<()> {
-        check_shape(&self.shape, other, true)
-    }
 }
 
 /// Something that blocks can be taken from: bytes in memory, a .npy array, a tensor of a safetensors file, a part of a
@@ -133,22 +128,6 @@ impl BlockSource for Blocks<'_> {
     fn copy_into(&self, out: &mut [u8]) -> Result<()> {
         self.shape.check_out(out)?;
         out.copy_from_slice(self.bytes);
-        Ok(())
-    }
-}
-
-/// Checks that blocks of shape `other` go with a master of shape `own`: are as many, if `rows` says so, and of the same.
-pub(super) fn check_shape(own: &Shape, other: &Shape, rows: bool) -> Result<()> {
-    let differs = |field| Err(Error::caller(ErrorKind::MasterDiffers { field }));
-    if own.scalar().element() != other.scalar().element() {
-        differs("the element type")
-    } else if own.dim() != other.dim() {
-        differs("the number of elements of a block")
-    } else if rows && own.rows() != other.rows() {
-        differs("the number of blocks")
-    } else if own.scalar() != other.scalar() {
-        differs("the step (delta_q16)")
-    } else {
         Ok(())
     }
 }

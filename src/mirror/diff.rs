@@ -314,8 +314,8 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// NaN is the worst there is.
-    fn add_error(&mut self, error: f64) {
+    /// NaN is the worst there is: nothing is larger.
+    pub(super) fn add_error(&mut self, error: f64) {
         if error.is_nan() || error > self.max_error {
             self.max_error = error;
         }
@@ -323,9 +323,7 @@ impl Loss {
 
     pub(super) fn add(&mut self, other: Self) {
         self.saturated = self.saturated.saturating_add(other.saturated);
-        if !self.max_error.is_nan() {
-            self.add_error(other.max_error);
-        }
+        self.add_error(other.max_error);
     }
 }
 
@@ -383,7 +381,7 @@ impl<'a> Diff<'a> {
     #[must_use]
     pub fn error_bound(&self) -> f64 {
         let mut loss = self.loss;
-        loss.add(Loss { saturated: 0, max_error: self.raw.threshold.get() });
+        loss.add_error(self.raw.threshold.get());
         loss.max_error
     }
 
@@ -403,6 +401,8 @@ impl<'a> Diff<'a> {
 
 impl<'a> Master<'a> {
     /// Writes the differences of `agent` to the start of `payload`: 4 bytes and a value for each block that differs.
+    ///
+    /// After an error `payload` may hold a part of them.
     ///
     /// Cost: master and agent are read once, and the blocks that differ once more. Hashes nothing.
     ///
@@ -467,7 +467,7 @@ impl<'a> Master<'a> {
     }
 
     pub(super) fn check_diff(&self, agent: &Blocks<'_>, options: DiffOptions) -> Result<Rule> {
-        self.blocks().check_same_shape(agent.shape())?;
+        self.blocks().shape().check_same(agent.shape())?;
         if agent.shape().is_empty() {
             return Err(Error::caller(ErrorKind::Argument { expected: "a mirror has at least one block" }));
         }

@@ -25,9 +25,10 @@ impl MirrorView<'_> {
     /// Cost: the agent is made once, in memory of the master's size.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply) on `old`; [`ErrorKind::ContextDiffers`](crate::ErrorKind::ContextDiffers) if `new` has another context; as
+    /// As [`apply`](Self::apply) on `old`; [`ErrorKind::ContextDiffers`] if `new` has another context; as
     /// [`Master::diff_to_vec`] on it.
-    #[cfg(feature = "alloc")]
+    ///
+    /// [`ErrorKind::ContextDiffers`]: crate::ErrorKind::ContextDiffers
     pub fn rebase<'p, 'new: 'p>(
         &self,
         old: &Master<'_>,

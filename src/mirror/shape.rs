@@ -176,6 +176,25 @@ impl Shape {
         self.scalar == other.scalar && self.dim == other.dim
     }
 
+    /// Checks that blocks of `other` could stand among a master's of this shape.
+    pub(super) fn check_same_blocks(&self, other: &Self) -> Result<()> {
+        if self.scalar.element() != other.scalar.element() {
+            differs("the element type")
+        } else if self.dim != other.dim {
+            differs("the number of elements of a block")
+        } else if self.scalar != other.scalar {
+            differs("the step (delta_q16)")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks that `other` is the shape of a mirror, or of an agent, of a master of this shape: the same.
+    pub(super) fn check_same(&self, other: &Self) -> Result<()> {
+        self.check_same_blocks(other)?;
+        if self.rows == other.rows { Ok(()) } else { differs("the number of blocks") }
+    }
+
     /// Checks that `out` has exactly the bytes of all blocks.
     pub(crate) fn check_out(&self, out: &[u8]) -> Result<()> {
         check_len("the output", self.len as u64, out.len() as u64)
@@ -193,6 +212,10 @@ impl Shape {
         let start = (index as usize).checked_mul(self.block_len)?;
         Some(start..start.checked_add(self.block_len)?)
     }
+}
+
+fn differs(field: &'static str) -> Result<()> {
+    Err(Error::caller(ErrorKind::MasterDiffers { field }))
 }
 
 /// The product, as a number of bytes that this machine can address.

@@ -183,10 +183,11 @@ impl<'a> MirrorView<'a> {
     /// Checks that the mirror was made from `master`.
     ///
     /// # Errors
-    /// [`ErrorKind::ContextDiffers`], [`ErrorKind::MasterDiffers`].
+    /// [`ErrorKind::ContextDiffers`], [`ErrorKind::MasterDiffers`]; [`ErrorKind::TooLarge`] as
+    /// [`master_shape`](Self::master_shape).
     pub fn check_master(&self, master: &Master<'_>) -> Result<()> {
         self.frame.compare_context(master.ctx(), master.context())?;
-        master.blocks().check_same_shape(&self.master_shape()?)?;
+        master.blocks().shape().check_same(&self.master_shape()?)?;
         if self.master_digest() != master.digest() {
             return Err(Error::caller(ErrorKind::MasterDiffers { field: "the digest (SHA-256)" }));
         }

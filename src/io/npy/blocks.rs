@@ -137,12 +137,10 @@ impl NpyBlocks<Map> {
 /// What blocks an array holds, if it holds any.
 fn judge(header: &Header, scalar: Option<Scalar>) -> Result<Shape> {
     let scalar = match (scalar, header.dtype()) {
-        (None, Dtype::F32) => Scalar::F32,
-        (None, Dtype::F16) => Scalar::F16,
-        (Some(Scalar::F32), Dtype::F32)
-        | (Some(Scalar::F16), Dtype::F16)
-        | (Some(Scalar::Bf16), Dtype::V2)
-        | (Some(Scalar::Mu16(_)), Dtype::I16) => scalar.unwrap_or(Scalar::F32),
+        (None | Some(Scalar::F32), Dtype::F32) => Scalar::F32,
+        (None | Some(Scalar::F16), Dtype::F16) => Scalar::F16,
+        (Some(Scalar::Bf16), Dtype::V2) => Scalar::Bf16,
+        (Some(Scalar::Mu16(step)), Dtype::I16) => Scalar::Mu16(step),
         (scalar, _) => {
             return Err(header.unfit_type(match scalar {
                 None => "f4 or f2 (V2 if it is said to be bf16, i2 with a step)",

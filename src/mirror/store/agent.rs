@@ -301,7 +301,7 @@ impl Agent {
                 loss.add(rule.push(index, after, content, &mut values)?);
                 add(index)?;
             } else {
-                loss.add(Loss { saturated: 0, max_error: self.options.threshold });
+                loss.add_error(self.options.threshold);
             }
         }
         reserve_exact(&mut payload, values.len())?;

@@ -15,7 +15,7 @@ use agent::{Agent, grown, loss_of_read};
 use held::{Held, read};
 pub use stats::{AgentStats, Stats};
 
-use super::blocks::{BlockSource, Blocks, check_shape};
+use super::blocks::{BlockSource, Blocks};
 #[cfg(doc)]
 use super::diff::Mode;
 use super::diff::{Diff, DiffOptions};
@@ -166,7 +166,7 @@ impl MasterMirror {
     pub fn register_mirror(&mut self, id: &str, blocks: &(impl BlockSource + ?Sized)) -> Result<AgentStats> {
         let held = self.held_beside(id)?;
         let shape = blocks.shape();
-        check_shape(held.shape(), &shape, true)?;
+        held.shape().check_same(&shape)?;
         let mut copy = Vec::new();
         let blocks = match blocks.borrowed() {
             Some(borrowed) if *borrowed.shape() == shape => borrowed,
@@ -210,7 +210,7 @@ impl MasterMirror {
         let shape = *self.held_beside(id)?.shape();
         let agent = self.agents.get_mut(id).ok_or(Error::caller(ErrorKind::UnknownAgent))?;
         let more = blocks.shape();
-        check_shape(&shape, &more, false)?;
+        shape.check_same_blocks(&more)?;
         grown(&shape, agent.rows(), more.rows())?;
         agent.append_own(more.rows(), |own| read(more, blocks, own))
     }
@@ -238,7 +238,7 @@ impl MasterMirror {
         let held = self.held.as_mut().ok_or(Error::caller(ErrorKind::NoMaster))?;
         let (before, more) = (*held.shape(), shared.shape());
         let rows = more.rows();
-        check_shape(&before, &more, false)?;
+        before.check_same_blocks(&more)?;
         let after = grown(&before, before.rows(), rows)?;
         let (mut counts, mut newcomers) = (Vec::new(), Vec::new());
         reserve_exact(&mut counts, agents.len())?;
@@ -270,11 +270,13 @@ impl MasterMirror {
     /// taken again, where old and new master differ.
     ///
     /// With threshold 0 and [`Mode::Replace`] every agent is bit by bit what it was. Otherwise a block where the
-    /// masters differ moves by at most the agent's threshold, or by the rounding of its mode; this adds up over
-    /// re-basings.
+    /// masters differ moves by at most the agent's threshold, or by what its mode loses (to rounding; to saturation, if
+    /// the step is too small for the new difference); this adds up over re-basings, and
+    /// [`error_bound`](AgentStats::error_bound) with it.
     ///
     /// Cost: one copy and one SHA-256 of the blocks, one comparison of the masters, and for each agent the blocks in which
-    /// the masters differ. While it runs both masters, and old and new differences, are in memory.
+    /// the masters differ and a copy of its differences. While it runs both masters, and old and new differences, are in
+    /// memory.
     ///
     /// # Errors
     /// [`ErrorKind::NoMaster`]; [`ErrorKind::Argument`] if `id` is an agent's name; [`ErrorKind::MasterDiffers`] for
@@ -286,7 +288,7 @@ impl MasterMirror {
             return argument("the new master's name is not that of an agent");
         }
         let shape = blocks.shape();
-        check_shape(held.shape(), &shape, false)?;
+        held.shape().check_same_blocks(&shape)?;
         let used = self.agents.values().map(Agent::shared_end).max().unwrap_or(0);
         let (needed, found) = (u64::from(used), u64::from(shape.rows()));
         if found < needed {
