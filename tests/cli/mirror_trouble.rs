@@ -210,9 +210,8 @@ fn another_master_is_found_out() {
         ("narrow", "the number of elements of a block"),
         ("half", "the element type"),
     ] {
-        let message = format!(
-            "bitwire: agent.bit on {file}.npy: it belongs to another master: {field} is not that of the master at hand\n"
-        );
+        let message =
+            format!("bitwire: agent.bit on {file}.npy: not for the master at hand: {field} differs\n");
         for line in [
             format!("apply {file}.npy agent.bit out.npy"),
             format!("stats {file}.npy agent.bit"),
@@ -529,8 +528,7 @@ fn names_of_files_are_escaped() {
             run("stats agent.npy IN --tensor IN").usage("invalid UTF-8");
         }
         run("apply master.npy IN x.npy").invalid(&format!(
-            "bitwire: {shown} on master.npy: it belongs to another master: the digest (SHA-256) is not that of the master \
-             at hand\n"
+            "bitwire: {shown} on master.npy: not for the master at hand: the digest (SHA-256) differs\n"
         ));
         assert_eq!(run("stats agent.npy IN --json").good().json("mirror-stats")["mirrors"][0]["file"], shown);
     }
