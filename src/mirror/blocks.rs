@@ -139,14 +139,19 @@ impl BlockSource for Blocks<'_> {
 
 /// Checks that blocks of shape `other` go with a master of shape `own`: are as many, if `rows` says so, and of the same.
 pub(super) fn check_shape(own: &Shape, other: &Shape, rows: bool) -> Result<()> {
+    check_parts(own, other.scalar(), other.dim(), rows.then_some(other.rows()))
+}
+
+/// The same with the parts of the other shape, which may be beyond what this machine addresses.
+pub(super) fn check_parts(own: &Shape, scalar: Scalar, dim: u32, rows: Option<u32>) -> Result<()> {
     let differs = |field| Err(Error::caller(ErrorKind::MasterDiffers { field }));
-    if own.scalar().element() != other.scalar().element() {
+    if own.scalar().element() != scalar.element() {
         differs("the element type")
-    } else if own.dim() != other.dim() {
+    } else if own.dim() != dim {
         differs("the number of elements of a block")
-    } else if rows && own.rows() != other.rows() {
+    } else if rows.is_some_and(|rows| rows != own.rows()) {
         differs("the number of blocks")
-    } else if own.scalar() != other.scalar() {
+    } else if own.scalar() != scalar {
         differs("the step (delta_q16)")
     } else {
         Ok(())

@@ -5,7 +5,7 @@ use zerocopy::FromBytes;
 use zerocopy::byteorder::big_endian::{F64, U16, U32};
 use zerocopy::byteorder::little_endian;
 
-use super::blocks::check_out;
+use super::blocks::{check_out, check_parts};
 use super::diff::Mode;
 use super::master::Master;
 use super::shape::{Scalar, Shape};
@@ -162,11 +162,14 @@ impl<'a> MirrorView<'a> {
     /// # Errors
     /// [`ErrorKind::TooLarge`] if this machine cannot address so much.
     pub fn master_shape(&self) -> Result<Shape> {
+        Shape::new(self.master_scalar(), self.total_blocks(), self.dim())
+    }
+
+    fn master_scalar(&self) -> Scalar {
         let element = Element::from_code(self.raw.master_element);
         let step = self.frame.config().delta_q16;
         // The view was checked: MU16 masters have replacing mirrors with their step.
-        let scalar = element.and_then(|element| Scalar::of(element, step)).unwrap_or(Scalar::F32);
-        Shape::new(scalar, self.total_blocks(), self.dim())
+        element.and_then(|element| Scalar::of(element, step)).unwrap_or(Scalar::F32)
     }
 
     /// The blocks that differ: index, and value as stored.
@@ -181,7 +184,9 @@ impl<'a> MirrorView<'a> {
     /// [`ErrorKind::ContextDiffers`], [`ErrorKind::MasterDiffers`].
     pub fn check_master(&self, master: &Master<'_>) -> Result<()> {
         self.frame.compare_context(master.ctx(), master.context())?;
-        master.blocks().check_same_shape(&self.master_shape()?)?;
+        // Field by field: the mirror may be of a master that this machine cannot address.
+        let own = master.blocks().shape();
+        check_parts(own, self.master_scalar(), self.dim(), Some(self.total_blocks()))?;
         if self.master_digest() != master.digest() {
             return Err(Error::caller(ErrorKind::MasterDiffers { field: "the digest (SHA-256)" }));
         }
