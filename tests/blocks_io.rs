@@ -681,6 +681,8 @@ mod tensors {
             ("{\"a\":}", "the header is no valid JSON", 13),
             ("{\n\n\"a\"\n:}", "the header is no valid JSON", 16),
             ("{\"a\":1}", TENSOR, 13),
+            // serde would take it for one.
+            ("{\"a\":[\"U8\",[0],[0,0]]}", TENSOR, 13),
             ("{\"a\":{\"dtype\":\"F33\"}}", TENSOR, 26),
             ("{\"a\":{\"dtype\":\"U8\",\"shape\":[-1]}}", TENSOR, 38),
             ("{\"a\":{\"dtype\":\"U8\",\"shape\":[1.0]}}", TENSOR, 39),

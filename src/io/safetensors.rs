@@ -13,7 +13,8 @@ use crate::io::Map;
 use crate::mirror::{Blocks, Scalar, Shape};
 use crate::wire;
 use safetensors::tensor::{Dtype, Metadata, SafeTensorError, TensorInfo};
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -397,10 +398,33 @@ impl<'de> Visitor<'de> for HeaderSeed<'_> {
             let Entry::Vacant(place) = header.tensors.entry(name) else {
                 return Err(self.0.fail("two tensors have the same name"));
             };
-            place.insert(map.next_value().map_err(self.0.explain(TENSOR))?);
+            place.insert(map.next_value_seed(TensorSeed).map_err(self.0.explain(TENSOR))?);
         }
         header.metadata = metadata.unwrap_or_default();
         Ok(header)
+    }
+}
+
+/// Reads a tensor from an object alone: what serde derives takes an array of its members too, which other readers refuse.
+struct TensorSeed;
+
+impl<'de> DeserializeSeed<'de> for TensorSeed {
+    type Value = TensorInfo;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<TensorInfo, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TensorSeed {
+    type Value = TensorInfo;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TensorInfo, A::Error> {
+        TensorInfo::deserialize(MapAccessDeserializer::new(map))
     }
 }
 

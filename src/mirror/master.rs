@@ -45,6 +45,8 @@ impl<'a> Master<'a> {
 
     /// With the whole context: the canonical JSON that hashes to ctx. Mirrors carry it too.
     ///
+    /// What it says is not read here: its dim has to be that of the blocks, else readers of the context refuse the frames.
+    ///
     /// # Errors
     /// [`ErrorKind::ContextHash`] if it does not hash to ctx.
     pub fn context_json(self, canonical_json: &'a [u8]) -> Result<Self> {

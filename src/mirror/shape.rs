@@ -178,21 +178,28 @@ impl Shape {
 
     /// Checks that blocks of `other` could stand among a master's of this shape.
     pub(super) fn check_same_blocks(&self, other: &Self) -> Result<()> {
-        if self.scalar.element() != other.scalar.element() {
+        self.check_parts(other.scalar, other.dim, self.rows)
+    }
+
+    /// Checks that `other` is the shape of an agent of a master of this shape: the same.
+    pub(super) fn check_same(&self, other: &Self) -> Result<()> {
+        self.check_parts(other.scalar, other.dim, other.rows)
+    }
+
+    /// The same with the parts of the other shape, which may be beyond what this machine addresses.
+    pub(super) fn check_parts(&self, scalar: Scalar, dim: u32, rows: u32) -> Result<()> {
+        let differs = |field| Err(Error::caller(ErrorKind::MasterDiffers { field }));
+        if self.scalar.element() != scalar.element() {
             differs("the element type")
-        } else if self.dim != other.dim {
+        } else if self.dim != dim {
             differs("the number of elements of a block")
-        } else if self.scalar != other.scalar {
+        } else if self.rows != rows {
+            differs("the number of blocks")
+        } else if self.scalar != scalar {
             differs("the step (delta_q16)")
         } else {
             Ok(())
         }
-    }
-
-    /// Checks that `other` is the shape of a mirror, or of an agent, of a master of this shape: the same.
-    pub(super) fn check_same(&self, other: &Self) -> Result<()> {
-        self.check_same_blocks(other)?;
-        if self.rows == other.rows { Ok(()) } else { differs("the number of blocks") }
     }
 
     /// Checks that `out` has exactly the bytes of all blocks.
@@ -212,10 +219,6 @@ impl Shape {
         let start = (index as usize).checked_mul(self.block_len)?;
         Some(start..start.checked_add(self.block_len)?)
     }
-}
-
-fn differs(field: &'static str) -> Result<()> {
-    Err(Error::caller(ErrorKind::MasterDiffers { field }))
 }
 
 /// The product, as a number of bytes that this machine can address.

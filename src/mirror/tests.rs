@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 use super::*;
 use crate::beacon::mu16::Step;
-use crate::error::ErrorKind;
-use crate::frame::{ContextHash, Frame};
+use crate::error::{Error, ErrorKind};
+use crate::frame::{Config, ContextHash, Element, Frame, FrameBuilder, Kind, TlvType};
 
 const CTX: ContextHash = ContextHash([7; 8]);
 
@@ -268,4 +268,30 @@ fn an_empty_step_changes_nothing() {
     assert_eq!(store.segments("a").unwrap(), [Segment::Shared { start: 0, rows: 2 }]);
     // So a master of two blocks is enough for it.
     store.rebase("m", &f32_blocks(&two, 1)).unwrap();
+}
+
+/// A mirror of a master that no machine of 64 bits could hold is that of another master, and nothing else.
+#[test]
+fn a_master_beyond_memory_differs() {
+    let zeros = [0; 8];
+    let master = Master::new(f32_blocks(&zeros, 2), CTX);
+    let mut raw = [0; 48];
+    raw[..4].copy_from_slice(&u32::MAX.to_be_bytes());
+    for (element, dim, field) in [
+        (Element::F32, 1 << 30, "the number of elements of a block"),
+        (Element::F16, 1 << 31, "the element type"),
+    ] {
+        raw[5] = element.code();
+        let frame = FrameBuilder::new(CTX, Config::new(Kind::MIRROR, element, 0, dim, 0), &[]);
+        let mut out = [0; 256];
+        let len = frame.tlv(TlvType::MIRROR, &raw).unwrap().encode_into(&mut out).unwrap();
+        let view = MirrorView::parse_exact(&out[..len]).unwrap();
+        assert!(matches!(view.master_shape().unwrap_err().kind(), ErrorKind::TooLarge { .. }));
+        let differs = Error::caller(ErrorKind::MasterDiffers { field });
+        let mut agent = [7; 8];
+        assert_eq!(view.check_master(&master), Err(differs));
+        assert_eq!(view.apply(&master, &mut agent), Err(differs));
+        assert_eq!(view.block_into(&master, 0, &mut agent), Err(differs));
+        assert_eq!(agent, [7; 8]);
+    }
 }
