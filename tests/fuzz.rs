@@ -362,14 +362,14 @@ fn mirror_frames() -> Vec<Vec<u8>> {
         let blocks = master.to_frame(ctx).unwrap();
         frames.push(blocks.encode().unwrap());
         frames.push(blocks.align_payload(64).digest().context_json(json).unwrap().encode().unwrap());
-        let master = Master::new(master, ctx).context_json(json).unwrap();
+        let master = Master::new(master, ctx).with_context_json(json).unwrap();
         for (mode, threshold) in [(Mode::Replace, 0.0), (Mode::Add, 0.5), (Mode::AddMu16(step(77)), 1e-4)] {
             let mut payload = Vec::new();
             let Ok(diff) = master.diff_to_vec(&agent, DiffOptions { mode, threshold }, &mut payload) else {
                 assert!(matches!(scalar, Scalar::Mu16(_)));
                 continue;
             };
-            assert_eq!(diff.rows(), 4);
+            assert_eq!(diff.difference_blocks(), 4);
             let frame = diff.to_frame().unwrap();
             frames.push(frame.encode().unwrap());
             frames.push(frame.digest().align_payload(64).encode().unwrap());

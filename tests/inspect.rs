@@ -566,10 +566,10 @@ fn mirror(
     let master = Blocks::new(shape, &master).unwrap();
     let agent = Blocks::new(shape, &agent).unwrap();
     let blocks = master.to_frame(context.hash()).unwrap().context_json(json).unwrap();
-    let master = Master::new(master, context.hash()).context_json(json).unwrap();
+    let master = Master::new(master, context.hash()).with_context_json(json).unwrap();
     let mut payload = Vec::new();
     let diff = master.diff_to_vec(&agent, options, &mut payload).unwrap();
-    assert_eq!(diff.rows() as usize, differ.len());
+    assert_eq!(diff.difference_blocks() as usize, differ.len());
     [blocks.encode().unwrap(), diff.to_frame().unwrap().encode().unwrap()]
 }
 

@@ -506,7 +506,7 @@ fn a_mirror_keeps_its_mode_and_its_master() {
     reader.collective_reuse_step(&f32_blocks(&ones(&[5.0]), 1), &["a"], END).unwrap();
     assert_eq!(reader.reconstruct("a").unwrap(), ones(&[1.0, 2.25, 3.0, 5.0]));
     reader.collective_reuse_step(&f32_blocks(&ones(&[6.0]), 1), &["b"], END).unwrap();
-    assert_eq!(reader.mirror("b").unwrap().rows(), 0);
+    assert_eq!(reader.mirror("b").unwrap().difference_blocks(), 0);
 
     // The same length, other blocks.
     let mut other = MasterMirror::new(EXACT);
@@ -1041,7 +1041,7 @@ mod model {
                 assert_eq!(through_frame(store, id, &under).unwrap(), full);
                 if let Some((whole, held)) = &mut frames {
                     let agent = Master::new(Blocks::new(shape, &full).unwrap(), master.ctx());
-                    let agent = agent.context_json(master.context().unwrap()).unwrap();
+                    let agent = agent.with_context_json(master.context_json().unwrap()).unwrap();
                     *whole += agent.to_frame().unwrap().encode().unwrap().len() as f64;
                     *held += store.mirror(id).unwrap().to_frame().unwrap().encode().unwrap().len() as f64;
                 }

@@ -80,11 +80,11 @@ fn read_blocks(bytes: &[u8]) {
     }
     let master = Master::from_frame(&frame).unwrap();
     assert_eq!(master.digest()[..], Sha256::digest(payload)[..]);
-    assert_eq!((master.ctx(), master.context()), (frame.ctx(), frame.context_json()));
+    assert_eq!((master.ctx(), master.context_json()), (frame.ctx(), frame.context_json()));
     // A master differs from itself in nothing.
     let mut none = [];
     let diff = master.diff_into(&blocks, DiffOptions::default(), &mut none).unwrap();
-    assert_eq!((diff.rows(), diff.error_bound()), (0, 0.0));
+    assert_eq!((diff.difference_blocks(), diff.error_bound()), (0, 0.0));
 }
 
 fn mode_code(mode: Mode) -> u8 {
@@ -93,7 +93,7 @@ fn mode_code(mode: Mode) -> u8 {
 
 fn read_alike(view: &MirrorView<'_>, naive: &Mirror) {
     assert_eq!((view.total_blocks(), view.dim()), (naive.total_blocks, naive.dim));
-    assert_eq!(view.rows() as usize, naive.values.len());
+    assert_eq!(view.difference_blocks() as usize, naive.values.len());
     assert_eq!(view.threshold().to_bits(), naive.threshold.to_bits());
     assert_eq!(*view.master_digest(), naive.master_digest);
     let expected = match (naive.mode, naive.element) {
@@ -128,7 +128,7 @@ fn rewritten(view: &MirrorView<'_>, naive: &Mirror, digest: Option<[u8; 32]>) ->
     let mut payload: Vec<u8> = view.values().flat_map(|(index, _)| index.to_le_bytes()).collect();
     view.values().for_each(|(_, value)| payload.extend(value));
     let element = Element::from_code(naive.element).unwrap();
-    let config = Config::new(Kind::MIRROR, element, view.rows(), view.dim(), naive.delta_q16);
+    let config = Config::new(Kind::MIRROR, element, view.difference_blocks(), view.dim(), naive.delta_q16);
     let frame = view.frame();
     like(FrameBuilder::new(frame.ctx(), config, &payload).tlv(TlvType::MIRROR, &value)?, frame)?.encode()
 }
@@ -140,7 +140,7 @@ fn on_a_master(view: &MirrorView<'_>, naive: &Mirror, data: &[u8]) {
     let blocks = Blocks::new(shape, &bytes).unwrap();
     let mut master = Master::new(blocks, view.frame().ctx());
     if let Some(json) = view.frame().context_json() {
-        master = master.context_json(json).unwrap();
+        master = master.with_context_json(json).unwrap();
     }
     let mut out = alloc::vec![0xA5; shape.len()];
     let digest: [u8; 32] = Sha256::digest(&bytes).into();
@@ -346,7 +346,7 @@ pub fn diff(data: &[u8]) {
     let ctx = case.context.as_ref().map_or(ContextHash([3; 8]), Context::hash);
     let mut master = Master::new(master, ctx);
     if let Some(json) = json {
-        master = master.context_json(json).unwrap();
+        master = master.with_context_json(json).unwrap();
     }
     let expected = case.expected();
     let mut payload = alloc::vec![0xA5; 3];
@@ -365,7 +365,7 @@ pub fn diff(data: &[u8]) {
     let (read, len) = second_mirror::mirror_parts(&bytes).unwrap();
     assert_eq!((&read, len), (&naive, bytes.len()));
     assert_eq!(read.threshold.to_bits(), naive.threshold.to_bits());
-    assert_eq!((diff.rows() as usize, diff.saturated()), (naive.values.len(), beyond));
+    assert_eq!((diff.difference_blocks() as usize, diff.saturated()), (naive.values.len(), beyond));
     let bound = diff.error_bound();
     let due = if error.is_nan() { error } else { error.max(naive.threshold) };
     assert_eq!(bound.is_nan(), due.is_nan());
@@ -377,7 +377,10 @@ pub fn diff(data: &[u8]) {
     for more in [needed, needed + 1] {
         let other = master.diff_into(&agent, case.options, &mut room[..more]).unwrap();
         assert_eq!(other.payload(), diff.payload());
-        assert_eq!((other.rows(), other.saturated()), (diff.rows(), diff.saturated()));
+        assert_eq!(
+            (other.difference_blocks(), other.saturated()),
+            (diff.difference_blocks(), diff.saturated())
+        );
         assert_eq!(other.error_bound().to_bits(), bound.to_bits());
     }
     if let Some(less) = needed.checked_sub(1) {

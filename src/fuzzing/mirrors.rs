@@ -226,7 +226,7 @@ impl Model {
 
     fn register_mirror(&mut self, id: &str, shape: Shape, blocks: &[Block]) -> Result<(), ErrorKind> {
         let own = self.beside(id)?;
-        if !own.same_blocks(&shape) || shape.rows() as usize != self.master.len() {
+        if !same_blocks(&own, &shape) || shape.rows() as usize != self.master.len() {
             return Err(ErrorKind::MasterDiffers { field: "" });
         }
         let mut agent = Agent::same(self.options, &self.master);
@@ -250,7 +250,7 @@ impl Model {
         let total = naive.total_blocks as usize;
         let is_known = self.lengths.contains(&naive.total_blocks);
         let fits = is_known
-            && view.master_shape().unwrap().same_blocks(&shape)
+            && same_blocks(&view.master_shape().unwrap(), &shape)
             && Sha256::digest(self.master[..total].concat())[..] == naive.master_digest;
         if !fits {
             return Err(ErrorKind::MasterDiffers { field: "" });
@@ -266,7 +266,7 @@ impl Model {
     fn append_own(&mut self, id: &str, shape: Shape, blocks: &[Block]) -> Result<(), ErrorKind> {
         let own = self.beside(id)?;
         let agent = self.agents.get_mut(id).ok_or(ErrorKind::UnknownAgent)?;
-        if !own.same_blocks(&shape) {
+        if !same_blocks(&own, &shape) {
             return Err(ErrorKind::MasterDiffers { field: "" });
         }
         agent.places.extend(blocks.iter().cloned().map(Place::Own));
@@ -282,7 +282,7 @@ impl Model {
         placement: Placement,
     ) -> Result<Vec<u32>, ErrorKind> {
         let own = self.shape()?;
-        if !own.same_blocks(&shape) {
+        if !same_blocks(&own, &shape) {
             return Err(ErrorKind::MasterDiffers { field: "" });
         }
         let start = self.master.len() as u32;
@@ -325,7 +325,7 @@ impl Model {
         if self.agents.contains_key(id) {
             return Err(ErrorKind::Argument { expected: "" });
         }
-        if !own.same_blocks(&shape) {
+        if !same_blocks(&own, &shape) {
             return Err(ErrorKind::MasterDiffers { field: "" });
         }
         let indices = self.agents.values().flat_map(|agent| &agent.places);
@@ -453,7 +453,7 @@ impl Model {
         assert_eq!(view.frame().tlv(TlvType::CONTEXT).map(|tlv| tlv.value), json);
         let mut master = Master::new(Blocks::new(shape, &prefix).unwrap(), self.ctx(shape.dim()));
         if let Some(json) = json {
-            master = master.context_json(json).unwrap();
+            master = master.with_context_json(json).unwrap();
         }
         let mut out = alloc::vec![0; content.len()];
         view.apply(&master, &mut out).unwrap();
@@ -656,4 +656,9 @@ pub fn mirrors(data: &[u8]) {
         model.agrees(&store);
     }
     assert_eq!(store.options().mode, model.options.mode);
+}
+
+/// Whether blocks of both could stand in one master.
+fn same_blocks(a: &Shape, b: &Shape) -> bool {
+    (a.scalar(), a.dim()) == (b.scalar(), b.dim())
 }

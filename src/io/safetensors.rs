@@ -52,7 +52,7 @@ const LENGTH: u64 = 8;
 /// assert_eq!((blocks.shape().rows(), blocks.shape().dim()), (2, 3));
 /// # Ok::<(), bitwire::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TensorFile<B> {
     layout: Layout,
     bytes: B,
@@ -86,6 +86,13 @@ struct Info {
 pub struct Tensor<'a> {
     info: &'a Info,
     bytes: &'a [u8],
+}
+
+impl<B> core::fmt::Debug for TensorFile<B> {
+    /// The header, not the data.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("TensorFile").field("layout", &self.layout).finish_non_exhaustive()
+    }
 }
 
 impl<B: AsRef<[u8]>> TensorFile<B> {

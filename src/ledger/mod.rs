@@ -59,8 +59,6 @@ pub use index::{Anchor, Index, Passkey};
 pub use index_build::IndexBuilder;
 pub use marks::{Marks, Span, Spans, encode_marks, encoded_marks_len};
 pub use merkle::{Claim, Digest, Proof, Tree, root};
-#[cfg(feature = "mmap")]
-pub use source::Map;
 #[cfg(test)]
 pub(crate) use {
     chunk::ChunkRaw, index::AnchorRaw, index::IndexRaw, index::PasskeyRaw, index::SpanRaw, marks::MarksRaw,

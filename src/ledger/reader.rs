@@ -18,11 +18,11 @@ use super::index::{Index, Passkey};
 use super::marks::Span;
 use super::merkle::{Digest, Proof};
 use super::scan::{self, IndexState, Opened, State, TornTail};
-#[cfg(feature = "mmap")]
-use super::source::Map;
 use super::source::{Source, fetch};
 use super::storage::{Access, LedgerPath, Part, Storage};
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "mmap")]
+use crate::io::Map;
 
 /// A ledger, read: tokens by position, spans, passkeys, proofs.
 ///

@@ -1,7 +1,7 @@
 //! Where a reader gets a ledger's bytes from.
 
 #[cfg(feature = "mmap")]
-pub use crate::io::Map;
+use crate::io::Map;
 use std::fs::File;
 use std::io;
 use std::vec::Vec;

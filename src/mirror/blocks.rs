@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ContextHash, Frame, FrameBuilder, Kind};
 
 /// Dense blocks over borrowed bytes: little-endian elements, block after block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Blocks<'a> {
     shape: Shape,
     bytes: &'a [u8],
@@ -25,19 +25,26 @@ impl<'a> Blocks<'a> {
         Ok(Self { shape, bytes })
     }
 
+    /// As many blocks of `dim` elements as `bytes` holds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the last block is not whole; [`ErrorKind::TooLarge`] for more than 2^32 - 1 blocks; as
+    /// [`Shape::new`].
+    pub fn from_bytes(scalar: Scalar, dim: u32, bytes: &'a [u8]) -> Result<Self> {
+        let block_len = Shape::new(scalar, 1, dim)?.block_len() as u64;
+        let found = (bytes.len() as u64).checked_div(block_len).unwrap_or(0);
+        let too_many = ErrorKind::TooLarge { field: "the number of blocks", max: u64::from(u32::MAX), found };
+        let rows = u32::try_from(found).map_err(|_| Error::caller(too_many))?;
+        Self::new(Shape::new(scalar, rows, dim)?, bytes)
+    }
+
     /// Blocks of `dim` f32. Only where memory is little-endian, since nothing is copied.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if `dim` does not divide the number of values; as [`Shape::new`].
+    /// As [`from_bytes`](Self::from_bytes).
     #[cfg(target_endian = "little")]
     pub fn from_f32(values: &'a [f32], dim: u32) -> Result<Self> {
-        use zerocopy::IntoBytes;
-        let found = values.len() as u64;
-        let rows = found.checked_div(u64::from(dim)).unwrap_or(0);
-        let max = u64::from(u32::MAX);
-        let too_many = ErrorKind::TooLarge { field: "the number of blocks", max, found: rows };
-        let rows = u32::try_from(rows).map_err(|_| Error::caller(too_many))?;
-        Self::new(Shape::new(Scalar::F32, rows, dim)?, values.as_bytes())
+        Self::from_bytes(Scalar::F32, dim, zerocopy::IntoBytes::as_bytes(values))
     }
 
     /// The typed view of a blocks frame (kind 6).
@@ -97,6 +104,13 @@ impl<'a> Blocks<'a> {
         }
         let shape = self.shape.with_rows(rows).ok()?;
         Some(Self { shape, bytes: self.bytes.get(..shape.len())? })
+    }
+}
+
+impl core::fmt::Debug for Blocks<'_> {
+    /// The shape, not the elements.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Blocks").field(&format_args!("{}", self.shape)).finish()
     }
 }
 

@@ -328,7 +328,9 @@ impl Loss {
 }
 
 /// The difference of an agent from a master: a mirror before it is a frame.
-#[derive(Clone, Copy, Debug)]
+///
+/// It holds what the frame says of the master, so it has to outlive the builder that [`to_frame`](Self::to_frame) gives.
+#[derive(Clone, Copy)]
 pub struct Diff<'a> {
     raw: MirrorRaw,
     config: Config,
@@ -336,6 +338,17 @@ pub struct Diff<'a> {
     context_json: Option<&'a [u8]>,
     payload: &'a [u8],
     loss: Loss,
+}
+
+impl core::fmt::Debug for Diff<'_> {
+    /// The numbers, not the values.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut text = f.debug_struct("Diff");
+        text.field("config", &self.config)
+            .field("ctx", &self.ctx)
+            .field("loss", &self.loss)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Diff<'a> {
@@ -351,7 +364,7 @@ impl<'a> Diff<'a> {
             raw: MirrorRaw::new(master.blocks().shape(), options, *master.digest()),
             config: values.config(Kind::MIRROR),
             ctx: master.ctx(),
-            context_json: master.context(),
+            context_json: master.context_json(),
             payload,
             loss,
         }
@@ -359,7 +372,7 @@ impl<'a> Diff<'a> {
 
     /// How many blocks differ.
     #[must_use]
-    pub const fn rows(&self) -> u32 {
+    pub const fn difference_blocks(&self) -> u32 {
         self.config.rows
     }
 

@@ -49,7 +49,7 @@ impl<'a> Master<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::ContextHash`] if it does not hash to ctx.
-    pub fn context_json(self, canonical_json: &'a [u8]) -> Result<Self> {
+    pub fn with_context_json(self, canonical_json: &'a [u8]) -> Result<Self> {
         if ContextHash::of(canonical_json) != self.ctx {
             return Err(Error::caller(ErrorKind::ContextHash));
         }
@@ -88,7 +88,7 @@ impl<'a> Master<'a> {
 
     /// The whole context, if known.
     #[must_use]
-    pub const fn context(&self) -> Option<&'a [u8]> {
+    pub const fn context_json(&self) -> Option<&'a [u8]> {
         self.context_json
     }
 }

@@ -39,8 +39,10 @@ mod diff;
 mod master;
 #[cfg(feature = "alloc")]
 mod memory;
+#[cfg(feature = "alloc")]
 mod rebase;
 mod shape;
+mod step;
 #[cfg(feature = "alloc")]
 mod store;
 #[cfg(test)]

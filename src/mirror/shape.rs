@@ -71,6 +71,13 @@ impl Scalar {
     }
 }
 
+impl core::fmt::Display for Shape {
+    /// `64 x 128 f32`.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} x {} {}", self.rows, self.dim, self.scalar)
+    }
+}
+
 impl core::fmt::Display for Scalar {
     /// `f32`, `f16`, `bf16`; `i16 at step 0.015625`.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -170,13 +177,8 @@ impl Shape {
         Self::new(self.scalar, rows, self.dim)
     }
 
-    /// Whether blocks of both could stand in one master: the same type, step and number of elements.
-    #[must_use]
-    pub fn same_blocks(&self, other: &Self) -> bool {
-        self.scalar == other.scalar && self.dim == other.dim
-    }
-
     /// Checks that blocks of `other` could stand among a master's of this shape.
+    #[cfg(feature = "alloc")]
     pub(super) fn check_same_blocks(&self, other: &Self) -> Result<()> {
         self.check_parts(other.scalar, other.dim, self.rows)
     }

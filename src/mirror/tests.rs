@@ -43,7 +43,7 @@ fn replaces_bit_by_bit() {
     let view = MirrorView::parse_exact(&frame).unwrap();
     // Block 1 holds a NaN in both, with the same bits.
     assert!(view.values().map(|(index, _)| index).eq([0, 2, 3]));
-    assert_eq!((view.total_blocks(), view.rows(), view.dim(), view.threshold()), (4, 3, 2, 0.0));
+    assert_eq!((view.total_blocks(), view.difference_blocks(), view.dim(), view.threshold()), (4, 3, 2, 0.0));
     let mut block = [0; 8];
     for (index, expected) in b.as_bytes().chunks(8).enumerate() {
         view.block_into(&master, index as u32, &mut block).unwrap();
@@ -242,7 +242,7 @@ fn a_rebased_mirror_gives_the_same_agent() {
     let view = MirrorView::parse_exact(&frame).unwrap();
     let mut payload = vec![1; 3];
     let diff = view.rebase(&old, &new, view.options(), &mut payload).unwrap();
-    assert_eq!(diff.rows(), 3);
+    assert_eq!(diff.difference_blocks(), 3);
     let frame = diff.to_frame().unwrap().encode().unwrap();
     let view = MirrorView::parse_exact(&frame).unwrap();
     let mut again = vec![0; agent.len()];

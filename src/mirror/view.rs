@@ -122,7 +122,7 @@ impl<'a> MirrorView<'a> {
 
     /// How many blocks differ.
     #[must_use]
-    pub fn rows(&self) -> u32 {
+    pub fn difference_blocks(&self) -> u32 {
         self.frame.config().rows
     }
 
@@ -188,7 +188,7 @@ impl<'a> MirrorView<'a> {
     /// # Errors
     /// [`ErrorKind::ContextDiffers`], [`ErrorKind::MasterDiffers`].
     pub fn check_master(&self, master: &Master<'_>) -> Result<()> {
-        self.frame.compare_context(master.ctx(), master.context())?;
+        self.frame.compare_context(master.ctx(), master.context_json())?;
         // Field by field: the mirror may be of a master that this machine cannot address.
         let own = master.blocks().shape();
         own.check_parts(self.master_scalar(), self.dim(), self.total_blocks())?;

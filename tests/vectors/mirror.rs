@@ -43,7 +43,7 @@ fn mirror_view(mirror: &MirrorView<'_>) -> Value {
         }
         Err(error) => assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error}"),
     }
-    assert_eq!(mirror.values().len(), mirror.rows() as usize);
+    assert_eq!(mirror.values().len(), mirror.difference_blocks() as usize);
     json!({
         "total_blocks": mirror.total_blocks(),
         "dim": mirror.dim(),
@@ -99,7 +99,7 @@ fn diff(case: &Value) -> Result<Value, Error> {
     assert_eq!(view.frame().payload(), diff.payload());
     // -0 is written as 0.
     assert_eq!(f64_hex(view.threshold()), f64_hex(threshold + 0.0));
-    assert_eq!((view.mode(), view.rows()), (mode, diff.rows()));
+    assert_eq!((view.mode(), view.difference_blocks()), (mode, diff.difference_blocks()));
     let mut made = vec![0; a.len()];
     view.apply(&master, &mut made).unwrap();
     let block =

@@ -37,13 +37,20 @@ const TILE: usize = 16;
 /// assert_eq!(array.borrowed(), Some(blocks));
 /// # Ok::<(), bitwire::io::Cause>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NpyBlocks<B> {
     header: Header,
     shape: Shape,
     bytes: B,
     /// Where in `bytes` the data starts.
     start: usize,
+}
+
+impl<B> core::fmt::Debug for NpyBlocks<B> {
+    /// The header, not the data.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("NpyBlocks").field("header", &self.header).finish_non_exhaustive()
+    }
 }
 
 impl<B: AsRef<[u8]>> NpyBlocks<B> {

@@ -308,7 +308,7 @@ impl Agent {
         payload.extend_from_slice(&values);
         let loss = Loss {
             saturated: self.loss.saturated.saturating_add(loss.saturated),
-            max_error: self.loss.max_error + loss.max_error,
+            max_error: sum_up(self.loss.max_error, loss.max_error),
         };
         Ok(Some(Rebased { payload, differences, loss }))
     }
@@ -349,6 +349,15 @@ impl Iterator for Covered<'_> {
 pub(super) const fn loss_of_read(options: DiffOptions) -> Loss {
     let exact = matches!(options.mode, crate::mirror::Mode::Replace);
     Loss { saturated: 0, max_error: if exact { options.threshold } else { f64::NAN } }
+}
+
+/// a + b, rounded up: what an error is bounded by must not be a rounding too low.
+fn sum_up(a: f64, b: f64) -> f64 {
+    let sum = a + b;
+    // What the sum lost, exactly (Knuth's TwoSum).
+    let of_b = sum - a;
+    let lost = (a - (sum - of_b)) + (b - of_b);
+    if lost > 0.0 { sum.next_up() } else { sum }
 }
 
 /// The shape with `more` blocks more.

@@ -194,7 +194,8 @@ impl MasterMirror {
         view.check_master(&master.ok_or(Error::caller(ErrorKind::NoMaster))?)?;
         let options = view.options();
         let (payload, loss) = (view.frame().payload(), loss_of_read(options));
-        let agent = Agent::with_payload(options, view.total_blocks(), view.rows(), payload, loss)?;
+        let agent =
+            Agent::with_payload(options, view.total_blocks(), view.difference_blocks(), payload, loss)?;
         Ok(self.put(id, agent))
     }
 

@@ -7,6 +7,7 @@ use crate::mirror::diff::{Diff, DiffOptions};
 
 /// What a store holds, and what it saves.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Stats<'a> {
     /// The master's name; empty if there is none.
     pub master_id: &'a str,
@@ -30,6 +31,7 @@ pub struct Stats<'a> {
 
 /// What a store holds of one agent.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct AgentStats {
     /// All of its blocks.
     pub blocks: u32,

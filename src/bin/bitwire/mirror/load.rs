@@ -200,7 +200,7 @@ impl<'a> Origin<'a> {
             Self::Given(context) => (context.hash(), Some(context.as_str().as_bytes())),
         };
         let master = Master::new(blocks, ctx);
-        json.map_or(Ok(master), |json| master.context_json(json))
+        json.map_or(Ok(master), |json| master.with_context_json(json))
             .map_err(|error| Problem::Usage(error.to_string()))
     }
 }

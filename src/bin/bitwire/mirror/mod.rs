@@ -67,7 +67,7 @@ fn shape_text(shape: &Shape) -> String {
 
 /// `4 of 128 differ, each of 32 elements`
 fn blocks_text(view: &MirrorView<'_>) -> String {
-    format!("{} of {} differ, each of {} elements", view.rows(), view.total_blocks(), view.dim())
+    format!("{} of {} differ, each of {} elements", view.difference_blocks(), view.total_blocks(), view.dim())
 }
 
 fn mode_text(view: &MirrorView<'_>) -> String {
@@ -121,7 +121,7 @@ fn mirror_json(name: &str, view: &MirrorView<'_>, scalar: Scalar, verified: bool
         ("blocks", view.total_blocks().into()),
         ("dim", view.dim().into()),
         ("element", scalar.element().name().into()),
-        ("differing", view.rows().into()),
+        ("differing", view.difference_blocks().into()),
         ("mode", mode.into()),
         ("stored", stored.element().name().into()),
         ("delta_q16", step_json(stored)),

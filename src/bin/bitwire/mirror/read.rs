@@ -105,12 +105,12 @@ fn write_array(
 
 fn agent_json(agent: &Blocks<'_>, view: &MirrorView<'_>) -> Members {
     let mut members = shape_json(agent.shape());
-    members.push(("differing", view.rows().into()));
+    members.push(("differing", view.difference_blocks().into()));
     members
 }
 
 fn print_agent(agent: &Blocks<'_>, view: &MirrorView<'_>, out: &mut Output) {
-    let (shape, differ, all) = (shape_text(agent.shape()), view.rows(), view.total_blocks());
+    let (shape, differ, all) = (shape_text(agent.shape()), view.difference_blocks(), view.total_blocks());
     out.labelled("blocks", format_args!("{shape}; {differ} of {all} differ from the master's"));
 }
 
