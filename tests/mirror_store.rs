@@ -643,6 +643,44 @@ fn a_source_that_contradicts_itself_does_no_harm() {
     }
 }
 
+/// A source that panics, if the panic is caught: as an error, it leaves nothing behind.
+#[test]
+fn a_source_that_panics_changes_nothing() {
+    struct Panics(Shape);
+    impl BlockSource for Panics {
+        fn shape(&self) -> Shape {
+            self.0
+        }
+        fn borrowed(&self) -> Option<Blocks<'_>> {
+            None
+        }
+        fn copy_into(&self, out: &mut [u8]) -> bitwire::Result<()> {
+            out.fill(0xEE);
+            std::panic::panic_any("half way through");
+        }
+    }
+    type Op = fn(&mut MasterMirror, &Panics) -> bool;
+    let ops: [Op; 3] = [
+        |store, source| store.append_own("a", source).is_ok(),
+        |store, source| store.collective_reuse_step(source, &["a", "b"], END).is_ok(),
+        |store, source| store.rebase("n", source).is_ok(),
+    ];
+    for op in ops {
+        let mut store = MasterMirror::new(EXACT);
+        store.register_master("m", &f32_blocks(&ones(&[1.0, 2.0]), 1)).unwrap();
+        store.register_mirror("a", &f32_blocks(&ones(&[1.0, 5.0]), 1)).unwrap();
+        let source = Panics(Shape::new(Scalar::F32, 2, 1).unwrap());
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| op(&mut store, &source)));
+        assert!(caught.is_err());
+        store.append_own("a", &f32_blocks(&ones(&[7.0]), 1)).unwrap();
+        store.collective_reuse_step(&f32_blocks(&ones(&[8.0]), 1), &["a"], END).unwrap();
+        assert_eq!(store.reconstruct("a").unwrap(), ones(&[1.0, 5.0, 7.0, 8.0]));
+        assert_eq!(store.reconstruct("m").unwrap(), ones(&[1.0, 2.0, 8.0]));
+        let digest = *store.master().unwrap().digest();
+        assert_eq!(digest[..], Sha256::digest(ones(&[1.0, 2.0, 8.0]))[..]);
+    }
+}
+
 /// A difference that MU16 cannot hold comes up while the second of two agents is re-based: the first stays too.
 #[test]
 fn a_rebasing_that_fails_changes_nothing() {

@@ -93,7 +93,8 @@ impl Held {
     }
 }
 
-/// Appends the blocks of `source` to `bytes`, which grow by doubling; after an error nothing has been appended.
+/// Appends the blocks of `source` to `bytes`, which grow by doubling; after an error, or a panic of the source, nothing has
+/// been appended.
 ///
 /// `shape` is what the source said when it was asked, which every operation does once: a second answer could be another.
 pub(super) fn read(shape: Shape, source: &(impl BlockSource + ?Sized), bytes: &mut Vec<u8>) -> Result<()> {
@@ -103,10 +104,19 @@ pub(super) fn read(shape: Shape, source: &(impl BlockSource + ?Sized), bytes: &m
         bytes.extend_from_slice(blocks.as_bytes());
         return Ok(());
     }
-    bytes.resize(from.saturating_add(shape.len()), 0);
-    let copied = source.copy_into(bytes.get_mut(from..).unwrap_or_default());
-    if copied.is_err() {
-        bytes.truncate(from);
+    let end = from.saturating_add(shape.len());
+    let mut cut = Cut(bytes, from);
+    cut.0.resize(end, 0);
+    source.copy_into(cut.0.get_mut(from..).unwrap_or_default())?;
+    cut.1 = end;
+    Ok(())
+}
+
+/// Bytes that are cut to this length in the end, however it comes.
+struct Cut<'b>(&'b mut Vec<u8>, usize);
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        self.0.truncate(self.1);
     }
-    copied
 }
