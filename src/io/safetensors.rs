@@ -36,7 +36,7 @@ const LENGTH: u64 = 8;
 /// A safetensors file. `B` holds its bytes: `&[u8]`, `Vec<u8>`, a map of the file.
 ///
 /// Nothing of the data is copied, or looked at: what is checked is the header. Memory for it is in proportion
-/// to its length, some ten times as much at worst.
+/// to its length, some thirteen times as much at worst.
 ///
 /// ```
 /// use bitwire::io::safetensors::TensorFile;
