@@ -60,11 +60,6 @@ fn usage(error: Error) -> Problem {
     Problem::Usage(error.to_string())
 }
 
-/// `128 x 32 f32`
-fn shape_text(shape: &Shape) -> String {
-    format!("{} x {} {}", shape.rows(), shape.dim(), shape.scalar())
-}
-
 /// `4 of 128 differ, each of 32 elements`
 fn blocks_text(view: &MirrorView<'_>) -> String {
     format!("{} of {} differ, each of {} elements", view.difference_blocks(), view.total_blocks(), view.dim())

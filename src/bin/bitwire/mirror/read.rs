@@ -12,7 +12,7 @@ use super::args::{self, Apply};
 use super::load::{BlockFile, FileBlocks, Origin, check_tensor, unstated};
 use super::{
     ALIGNMENT, Members, blocks_text, check_paths, encode, frame_json, mirror, mirror_json, mode_text,
-    on_master, shape_json, shape_text, usage,
+    on_master, shape_json, usage,
 };
 use crate::exit::{Outcome, Output, Problem, hex};
 use crate::verify::print_frame;
@@ -110,7 +110,7 @@ fn agent_json(agent: &Blocks<'_>, view: &MirrorView<'_>) -> Members {
 }
 
 fn print_agent(agent: &Blocks<'_>, view: &MirrorView<'_>, out: &mut Output) {
-    let (shape, differ, all) = (shape_text(agent.shape()), view.difference_blocks(), view.total_blocks());
+    let (shape, differ, all) = (agent.shape(), view.difference_blocks(), view.total_blocks());
     out.labelled("blocks", format_args!("{shape}; {differ} of {all} differ from the master's"));
 }
 
@@ -160,7 +160,7 @@ pub(super) fn stats(args: &args::Stats, out: &mut Output) -> Result<Outcome, Pro
         });
         stats_json(&master, &store, rows.collect(), out);
     } else {
-        let shape = shape_text(master.shape());
+        let shape = master.shape();
         out.labelled("master", format_args!("{}: {shape}", master.name));
         for (name, view) in &mirrors {
             let (blocks, mode) = (blocks_text(view), mode_text(view));

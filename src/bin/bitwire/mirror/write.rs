@@ -12,7 +12,7 @@ use super::args::{self, MasterArgs, ModeArg, Rebase};
 use super::load::{BlockFile, FileBlocks, Origin, check_tensor, unstated};
 use super::{
     ALIGNMENT, blocks_text, check_paths, encode, frame_json, mirror, mirror_json, mode_text, on_master,
-    shape_json, shape_text, usage,
+    shape_json, usage,
 };
 use crate::args::ContextArgs;
 use crate::exit::{Outcome, Output, Problem, hex};
@@ -93,7 +93,7 @@ fn check_same_shape(agent: &FileBlocks<'_>, master: &FileBlocks<'_>) -> Result<(
     if ours == theirs {
         return Ok(());
     }
-    let (ours, theirs) = (shape_text(ours), shape_text(theirs));
+
     let message = format!("{}: the blocks are {ours}, those of {} are {theirs}", agent.name, master.name);
     Err(Problem::Usage(message))
 }
@@ -234,7 +234,7 @@ pub(super) fn master(args: &MasterArgs, out: &mut Output) -> Result<Outcome, Pro
         out.json("mirror-master", members);
     } else {
         print_frame(&name, &frame, key.as_ref(), out);
-        out.labelled("blocks", shape_text(blocks.shape()));
+        out.labelled("blocks", blocks.shape());
         out.labelled("digest", format_args!("SHA-256 {}", hex(master.digest())));
     }
     Ok(Outcome::Good)
