@@ -245,6 +245,15 @@ pub(crate) fn max_distance(float: Float, a: &[u8], b: &[u8]) -> f64 {
     by_float!(float, E => at_level!(isa => distance::<_, E>(isa, a, b)))
 }
 
+/// Whether no element is NaN or infinite.
+pub(crate) fn all_finite(float: Float, bytes: &[u8]) -> bool {
+    at_level!(_isa => match float {
+        Float::F32 => largest_f32(bytes) < 0x7F80_0000,
+        Float::F16 => largest_half(bytes) < 0x7C00,
+        Float::Bf16 => largest_half(bytes) < 0x7F80,
+    })
+}
+
 /// The inner product of two strings of little-endian i16. Exact for up to 2^32 elements.
 pub(crate) fn dot_i16(a: &[u8], b: &[u8]) -> i64 {
     at_level!(_isa => dot(a, b))
@@ -464,6 +473,20 @@ fn norm_i16(master: &[u8], agent: &[u8]) -> u64 {
         sum = sum.wrapping_add(u64::from(d.wrapping_mul(d)));
     }
     sum
+}
+
+/// The largest bits without the sign: those of infinity and NaN are over all others. A plain loop too.
+#[inline(always)]
+fn largest_f32(bytes: &[u8]) -> u32 {
+    let bits = bytes.as_chunks::<4>().0.iter().map(|x| u32::from_le_bytes(*x) & 0x7FFF_FFFF);
+    bits.fold(0, u32::max)
+}
+
+/// Likewise, for two-byte elements.
+#[inline(always)]
+fn largest_half(bytes: &[u8]) -> u16 {
+    let bits = bytes.as_chunks::<2>().0.iter().map(|x| u16::from_le_bytes(*x) & 0x7FFF);
+    bits.fold(0, u16::max)
 }
 
 /// Likewise.

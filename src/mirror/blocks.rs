@@ -2,6 +2,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::shape::{Scalar, Shape};
+use crate::arch::blocks as kernel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ContextHash, Frame, FrameBuilder, Kind};
 
@@ -94,6 +95,11 @@ impl<'a> Blocks<'a> {
     #[must_use]
     pub fn block(&self, index: u32) -> Option<&'a [u8]> {
         self.bytes.get(self.shape.range(index)?)
+    }
+
+    /// Whether no element is NaN or infinite.
+    pub(super) fn are_finite(&self) -> bool {
+        self.shape.scalar().float().is_none_or(|float| kernel::all_finite(float, self.bytes))
     }
 
     /// The first `rows` blocks; `None` if there are not so many.

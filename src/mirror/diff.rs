@@ -91,6 +91,22 @@ impl Keep {
         }
     }
 
+    /// As [`mask`](Self::mask) where no element of the master is NaN or infinite: then the norm of an equal block is 0, and
+    /// to compare is quicker.
+    #[inline]
+    fn mask_of_finite(self, master: &[u8], agent: &[u8], block_len: usize) -> u64 {
+        let unequal = kernel::unequal(master, agent, block_len);
+        match self {
+            Self::Unequal => unequal,
+            _ if unequal.count_ones() > FEW => self.mask(master, agent, block_len),
+            _ => {
+                let blocks = master.chunks(block_len).zip(agent.chunks(block_len)).enumerate();
+                let unequal = blocks.filter(|(i, _)| unequal >> i & 1 == 1);
+                unequal.fold(0, |mask, (i, (master, agent))| mask | self.mask(master, agent, block_len) << i)
+            }
+        }
+    }
+
     /// Which of the up to 64 blocks are kept; bit i for block i.
     #[inline]
     fn mask(self, master: &[u8], agent: &[u8], block_len: usize) -> u64 {
@@ -142,12 +158,14 @@ impl Rule {
         Shape::new(self.stored(), rows, shape.dim())
     }
 
-    /// The blocks of `agent` that are kept, in order. Both have the same shape.
-    pub(super) fn kept<'a>(&self, master: &Blocks<'a>, agent: &Blocks<'a>) -> Kept<'a> {
+    /// The blocks of `agent` that are kept, in order. Both have the same shape. `finite`: no element of the master is NaN
+    /// or infinite, so that equal blocks need no norm.
+    pub(super) fn kept<'a>(&self, master: &Blocks<'a>, agent: &Blocks<'a>, finite: bool) -> Kept<'a> {
         let block_len = master.shape().block_len();
         let group = block_len.saturating_mul(GROUP as usize);
         Kept {
             keep: self.keep,
+            finite,
             block_len,
             groups: master.as_bytes().chunks(group).zip(agent.as_bytes().chunks(group)),
             mask: 0,
@@ -196,10 +214,11 @@ impl Rule {
         &self,
         master: &Blocks<'_>,
         agent: &Blocks<'_>,
+        finite: bool,
         payload: &mut Vec<u8>,
     ) -> Result<(u32, Loss)> {
         let mut rows = 0u32;
-        for index in self.kept(master, agent) {
+        for index in self.kept(master, agent, finite) {
             // Often enough a few blocks are all.
             if payload.spare_capacity_mut().len() < 4 {
                 reserve(payload, 256)?;
@@ -244,6 +263,8 @@ impl Rule {
 
 /// Blocks that a kernel decides on at once.
 const GROUP: u32 = 64;
+/// As many of them are looked at one by one.
+const FEW: u32 = 8;
 /// Elements that are subtracted and added again at once.
 pub(super) const CHUNK: usize = 256;
 
@@ -282,6 +303,7 @@ pub(super) fn non_finite(index: u32, first: usize, place: usize) -> Error {
 /// The indices of the blocks that are kept, ascending.
 pub(super) struct Kept<'a> {
     keep: Keep,
+    finite: bool,
     block_len: usize,
     groups: core::iter::Zip<core::slice::Chunks<'a, u8>, core::slice::Chunks<'a, u8>>,
     mask: u64,
@@ -296,7 +318,10 @@ impl Iterator for Kept<'_> {
     fn next(&mut self) -> Option<u32> {
         while self.mask == 0 {
             let (master, agent) = self.groups.next()?;
-            self.mask = self.keep.mask(master, agent, self.block_len);
+            self.mask = match self.finite {
+                true => self.keep.mask_of_finite(master, agent, self.block_len),
+                false => self.keep.mask(master, agent, self.block_len),
+            };
             self.base = self.next_base;
             self.next_base = self.next_base.saturating_add(GROUP);
         }
@@ -437,7 +462,7 @@ impl<'a> Master<'a> {
         let mut rows = 0u32;
         let available = payload.len() as u64;
         let mut slots = payload.as_chunks_mut::<4>().0.iter_mut();
-        for index in rule.kept(self.blocks(), agent) {
+        for index in rule.kept(self.blocks(), agent, self.is_finite()) {
             rows = rows.saturating_add(1);
             if let Some(slot) = slots.next() {
                 *slot = index.to_le_bytes();
@@ -474,7 +499,7 @@ impl<'a> Master<'a> {
     {
         let rule = self.check_diff(agent, options)?;
         payload.clear();
-        let (rows, loss) = rule.collect(self.blocks(), agent, payload)?;
+        let (rows, loss) = rule.collect(self.blocks(), agent, self.is_finite(), payload)?;
         let values = rule.shape_of_values(self.blocks().shape(), rows)?;
         Ok(Diff::new(self, options, &values, payload, loss))
     }

@@ -24,7 +24,7 @@ impl Master<'_> {
         let rule = self.check_diff(agent, DiffOptions { mode: Mode::AddMu16(Step::MAX), threshold })?;
         let Some(float) = scalar.float() else { return Ok(Step::MAX) };
         let (mut least, mut most, mut wide) = (0.0f32, 0.0f32, [0.0; CHUNK]);
-        for index in rule.kept(self.blocks(), agent) {
+        for index in rule.kept(self.blocks(), agent, self.is_finite()) {
             let (Some(master), Some(agent)) = (self.blocks().block(index), agent.block(index)) else {
                 continue;
             };

@@ -295,3 +295,42 @@ fn a_master_beyond_memory_differs() {
         assert_eq!(agent, [7; 8]);
     }
 }
+
+/// A master without infinities and NaNs is compared first: with few and with many blocks that differ, and with such an
+/// agent, the same blocks are kept as by the norm of each.
+#[test]
+fn a_finite_master_keeps_the_same_blocks() {
+    let master: Vec<u8> = bytes(&(0..150 * 50).map(|i| i as f32 / 8.0).collect::<Vec<_>>());
+    for step in [1, 3, 7, 13, 60, 149] {
+        let mut agent = master.clone();
+        for block in (0..150).step_by(step) {
+            // By turns under the threshold, at it, over it, NaN and infinite.
+            let x = [0.25, 0.5, 0.75, f32::NAN, f32::NEG_INFINITY][block / step % 5];
+            let at = block * 200 + block % 50 * 4;
+            let old = f32::from_le_bytes(agent[at..at + 4].try_into().unwrap());
+            agent[at..at + 4].copy_from_slice(&(old + x).to_le_bytes());
+        }
+        let expected = (0..150).step_by(step).filter(|block| block / step % 5 > 1).map(|block| block as u32);
+        for finite in [true, false] {
+            let (mut master, mut agent) = (master.clone(), agent.clone());
+            if !finite {
+                // In both, in a block that is the last to be kept for it.
+                master[149 * 200..][..4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+                agent[149 * 200..].copy_from_slice(&master[149 * 200..]);
+            }
+            let master = Master::new(f32_blocks(&master, 50), CTX);
+            let options = DiffOptions { threshold: 0.5, ..DiffOptions::default() };
+            let (frame, _) = round_trip(&master, &f32_blocks(&agent, 50), options);
+            let expected: Vec<u32> = match finite {
+                true => expected.clone().collect(),
+                false => expected.clone().filter(|&block| block != 149).chain([149]).collect(),
+            };
+            let view = MirrorView::parse_exact(&frame).unwrap();
+            assert_eq!(
+                view.values().map(|(index, _)| index).collect::<Vec<_>>(),
+                expected,
+                "{step}, {finite}"
+            );
+        }
+    }
+}

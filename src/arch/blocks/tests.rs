@@ -512,3 +512,32 @@ fn lengths_that_disagree() {
         });
     }
 }
+
+/// At every place of a string, and at its ends; all the rest being as large as a finite value can be.
+#[test]
+fn one_value_that_is_not_finite_is_found() {
+    on_every_tier(|tier| {
+        for float in FLOATS {
+            let (largest, special): (&[u8], [&[u8]; 4]) = match float {
+                Float::F32 => (
+                    &[0xFF, 0xFF, 0x7F, 0xFF],
+                    [&[0, 0, 0x80, 0x7F], &[0, 0, 0x80, 0xFF], &[1, 0, 0x80, 0x7F], &[0, 0, 0xC0, 0xFF]],
+                ),
+                Float::F16 => (&[0xFF, 0xFB], [&[0, 0x7C], &[0, 0xFC], &[1, 0x7C], &[0, 0xFE]]),
+                Float::Bf16 => (&[0x7F, 0xFF], [&[0x80, 0x7F], &[0x80, 0xFF], &[0x81, 0x7F], &[0xC0, 0xFF]]),
+            };
+            for count in [0, 1, 15, 16, 17, 100] {
+                let values = largest.repeat(count);
+                assert!(all_finite(float, &values), "{tier:?}, {float:?}, {count}");
+                for (at, special) in (0..count).flat_map(|at| special.map(|special| (at, special))) {
+                    let mut values = values.clone();
+                    values[at * special.len()..][..special.len()].copy_from_slice(special);
+                    assert!(
+                        !all_finite(float, &values),
+                        "{tier:?}, {float:?}, {special:x?} at {at} of {count}"
+                    );
+                }
+            }
+        }
+    });
+}

@@ -74,16 +74,17 @@ impl Agent {
         Ok(Self { options, segments, rows, payload, differences: 0, loss, own, own_rows: 0 })
     }
 
-    /// The agent `blocks`, which has the master's shape. The rule is that of `options`.
+    /// The agent `blocks`, which has the master's shape. `finite` is said of the master; the rule is that of `options`.
     pub(super) fn of(
         master: &Blocks<'_>,
         blocks: &Blocks<'_>,
+        finite: bool,
         options: DiffOptions,
         rule: &Rule,
     ) -> Result<Self> {
         let mut agent = Self::same(options, master.shape().rows())?;
         let mut loss = Loss { saturated: 0, max_error: options.threshold };
-        let (differences, of_values) = rule.collect(master, blocks, &mut agent.payload)?;
+        let (differences, of_values) = rule.collect(master, blocks, finite, &mut agent.payload)?;
         loss.add(of_values);
         Ok(Self { differences, loss, ..agent })
     }

@@ -25,6 +25,8 @@ pub(super) struct Held {
     hash: Sha256,
     /// Lengths that the master has had, ascending, with its digest then; the last is the present one.
     checkpoints: Vec<(u32, [u8; 32])>,
+    /// No element is NaN or infinite.
+    pub(super) finite: bool,
     ctx: ContextHash,
     /// The whole context, if it is known.
     context: Option<Context>,
@@ -48,6 +50,7 @@ impl Held {
         reserve_exact(&mut bytes, shape.len())?;
         reserve_exact(&mut checkpoints, lengths.len().saturating_add(1))?;
         read(shape, source, &mut bytes)?;
+        let finite = Blocks::new(shape, &bytes)?.are_finite();
         let mut hash = Sha256::new();
         let mut hashed = 0;
         for &rows in lengths.iter().filter(|&&rows| rows < shape.rows()).chain([&shape.rows()]) {
@@ -56,7 +59,7 @@ impl Held {
             hashed = end;
             checkpoints.push((rows, hash.clone().finalize().into()));
         }
-        Ok(Self { id: String::from(id), bytes, shape, hash, checkpoints, ctx, context, rule })
+        Ok(Self { id: String::from(id), bytes, shape, hash, checkpoints, finite, ctx, context, rule })
     }
 
     pub(super) const fn shape(&self) -> &Shape {
@@ -78,6 +81,8 @@ impl Held {
         let from = self.bytes.len();
         read(more, source, &mut self.bytes)?;
         self.hash.update(self.bytes.get(from..).unwrap_or_default());
+        let added = self.bytes.get(from..).unwrap_or_default();
+        self.finite &= Blocks::new(more, added).is_ok_and(|added| added.are_finite());
         self.checkpoints.push((shape.rows(), self.hash.clone().finalize().into()));
         self.shape = shape;
         Ok(())
@@ -89,7 +94,7 @@ impl Held {
         let &(_, digest) = self.checkpoints.get(at)?;
         let blocks = self.blocks().ok()?.prefix(rows)?;
         let json = self.context.as_ref().map(|context| context.as_str().as_bytes());
-        Some(Master::hashed(blocks, digest, self.ctx, json))
+        Some(Master::known(blocks, digest, self.ctx, json, self.finite))
     }
 }
 

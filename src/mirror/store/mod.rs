@@ -175,7 +175,7 @@ impl MasterMirror {
                 Blocks::new(shape, &copy)?
             }
         };
-        let agent = Agent::of(&held.blocks()?, &blocks, self.options, &held.rule)?;
+        let agent = Agent::of(&held.blocks()?, &blocks, held.finite, self.options, &held.rule)?;
         Ok(self.put(id, agent))
     }
 
@@ -307,7 +307,7 @@ impl MasterMirror {
         let mut rebased = Vec::new();
         if let (Some(from), Some(to)) = ends {
             let mut changed = Vec::new();
-            for index in DiffOptions::default().rule(from.shape().scalar())?.kept(&from, &to) {
+            for index in DiffOptions::default().rule(from.shape().scalar())?.kept(&from, &to, false) {
                 reserve(&mut changed, 1)?;
                 changed.push(index);
             }
