@@ -172,6 +172,17 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
         self.tlv(TlvType::CONTEXT, canonical_json)
     }
 
+    /// The same if the whole context is known; nothing if all there is of it is the frame's ctx.
+    ///
+    /// # Errors
+    /// As [`tlv`](Self::tlv).
+    pub fn known_context(self, canonical_json: Option<&'a [u8]>) -> Result<Self> {
+        match canonical_json {
+            Some(json) => self.context_json(json),
+            None => Ok(self),
+        }
+    }
+
     /// Sets ALERT and BASELINE.
     #[must_use]
     pub fn drift_flags(mut self, alert: bool, baseline: bool) -> Self {

@@ -255,7 +255,7 @@ impl Model {
         if !fits {
             return Err(ErrorKind::MasterDiffers { field: "" });
         }
-        let options = DiffOptions { mode: view.mode(), threshold: view.threshold() };
+        let options = view.options();
         let mut agent = Agent::same(options, &self.master[..total]);
         agent.values = naive.values.into_iter().collect();
         agent.truth = agent.blocks(&shape, &self.master);

@@ -2,6 +2,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::checks::{MAX_BREACHES, foreign_tlvs, is_measured, required};
+use super::tables::width;
 use super::walk::{Anatomy, Config, le32};
 use crate::error::ErrorKind;
 use crate::frame::{Element, TlvType};
@@ -48,12 +49,10 @@ impl MirrorValue {
 }
 
 /// Bytes of an element that blocks can have.
-pub(super) const fn element_size(code: u8) -> Option<u64> {
-    match Element::from_code(code) {
-        Some(Element::I16 | Element::F16 | Element::Bf16) => Some(2),
-        Some(Element::F32) => Some(4),
-        _ => None,
-    }
+pub(super) fn element_size(code: u8) -> Option<u64> {
+    use Element as E;
+    let element = Element::from_code(code);
+    element.filter(|element| matches!(element, E::I16 | E::F16 | E::Bf16 | E::F32)).map(|e| width(e) as u64)
 }
 
 /// Bytes of the values of `rows` blocks, and of their indices if each has one.

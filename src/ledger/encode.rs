@@ -110,11 +110,9 @@ impl<'a> ChunkBuilder<'a> {
         };
         let dim = if let Encoding::Packed { .. } = self.encoding { narrow(payload.len()) } else { length };
         let config = Config::new(Kind::LEDGER_CHUNK, self.encoding.element(), 1, dim, 0);
-        let mut frame =
-            FrameBuilder::new(self.ctx, config, payload).tlv(TlvType::LEDGER_CHUNK, raw.as_bytes())?;
-        if let Some(json) = self.context_json {
-            frame = frame.context_json(json)?;
-        }
+        let mut frame = FrameBuilder::new(self.ctx, config, payload)
+            .tlv(TlvType::LEDGER_CHUNK, raw.as_bytes())?
+            .known_context(self.context_json)?;
         if !self.marks.is_empty() {
             frame = frame.tlv(TlvType::LEDGER_MARKS, self.marks)?;
         }

@@ -293,11 +293,9 @@ impl IndexBuilder {
         }
 
         let config = Config::new(Kind::LEDGER_INDEX, Element::Structured, 0, 0, 0);
-        let mut frame =
-            FrameBuilder::new(ctx, config, &payload).tlv(TlvType::LEDGER_INDEX, raw.as_bytes())?;
-        if let Some(json) = context_json {
-            frame = frame.context_json(json)?;
-        }
+        let frame = FrameBuilder::new(ctx, config, &payload)
+            .tlv(TlvType::LEDGER_INDEX, raw.as_bytes())?
+            .known_context(context_json)?;
         write(frame)
     }
 }

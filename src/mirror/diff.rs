@@ -32,7 +32,8 @@ pub enum Mode {
 
 impl Mode {
     /// The type of the values stored, for blocks of `scalar`.
-    pub(super) const fn stored(self, scalar: Scalar) -> Scalar {
+    #[must_use]
+    pub const fn stored(self, scalar: Scalar) -> Scalar {
         match self {
             Self::Replace | Self::Add => scalar,
             Self::AddMu16(step) => Scalar::Mu16(step),
@@ -148,6 +149,12 @@ fn largest_sum(threshold: f64, scalar: Scalar) -> u64 {
 }
 
 impl Rule {
+    /// Whether blocks are kept by their norm, and not by their bits.
+    #[cfg(feature = "alloc")]
+    pub(super) const fn needs_norm(&self) -> bool {
+        !matches!(self.keep, Keep::Unequal)
+    }
+
     /// The type of the values stored.
     fn stored(&self) -> Scalar {
         self.mode.stored(self.scalar)
@@ -428,12 +435,9 @@ impl<'a> Diff<'a> {
     /// # Errors
     /// As [`FrameBuilder::tlv`].
     pub fn to_frame(&self) -> Result<FrameBuilder<'_>> {
-        let frame = FrameBuilder::new(self.ctx, self.config, self.payload)
-            .tlv(TlvType::MIRROR, self.raw.as_bytes())?;
-        match self.context_json {
-            Some(json) => frame.context_json(json),
-            None => Ok(frame),
-        }
+        FrameBuilder::new(self.ctx, self.config, self.payload)
+            .tlv(TlvType::MIRROR, self.raw.as_bytes())?
+            .known_context(self.context_json)
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Master<'a> {
     digest: [u8; 32],
     ctx: ContextHash,
     context_json: Option<&'a [u8]>,
-    /// No element is NaN or infinite.
+    /// No element is NaN or infinite. False may also be that nobody has looked.
     finite: bool,
 }
 
@@ -65,11 +65,7 @@ impl<'a> Master<'a> {
     /// # Errors
     /// As [`Blocks::to_frame`] and [`FrameBuilder::tlv`].
     pub fn to_frame(&self) -> Result<FrameBuilder<'a>> {
-        let frame = self.blocks.to_frame(self.ctx)?;
-        match self.context_json {
-            Some(json) => frame.context_json(json),
-            None => Ok(frame),
-        }
+        self.blocks.to_frame(self.ctx)?.known_context(self.context_json)
     }
 
     /// The blocks.
@@ -78,7 +74,7 @@ impl<'a> Master<'a> {
         &self.blocks
     }
 
-    /// Whether no element is NaN or infinite.
+    /// Whether all elements are known to be neither NaN nor infinite.
     pub(super) const fn is_finite(&self) -> bool {
         self.finite
     }

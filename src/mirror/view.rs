@@ -56,7 +56,7 @@ impl<'a> MirrorView<'a> {
         let raw = MirrorRaw::ref_from_bytes(tlv.value)
             .map_err(|_| at_value(0, ErrorKind::Size { field: "MIRROR_V1" }))?;
         let master_size = raw.check(value_at)?;
-        let Some(mode) = raw.mode_of(config) else {
+        let Some((mode, stored)) = raw.mode_of(config) else {
             let kind = ErrorKind::Code { field: "CONFIG_V1.element", found: config.element.code() };
             return Err(at_config(1, kind));
         };
@@ -67,9 +67,8 @@ impl<'a> MirrorView<'a> {
             let (end, found) = (u64::from(total), rows);
             return Err(at_config(4, ErrorKind::PastEnd { field: "CONFIG_V1.rows", end, found }));
         }
-        let value_size = if config.element == Element::F32 { 4 } else { 2 };
         let overflow = at_config(16, ErrorKind::Size { field: "payload" });
-        let value_len = dim.checked_mul(value_size).ok_or(overflow)?;
+        let value_len = dim.checked_mul(stored.size() as u64).ok_or(overflow)?;
         let needed = value_len.checked_add(4).and_then(|row| row.checked_mul(rows)).ok_or(overflow)?;
         if needed != config.payload_len {
             let found = config.payload_len;
@@ -282,14 +281,16 @@ impl MirrorRaw {
         Ok(size)
     }
 
-    /// The mode, if the mirror's element goes with it.
-    fn mode_of(&self, config: &Config) -> Option<Mode> {
+    /// The mode, and the type of the values, if they go together.
+    fn mode_of(&self, config: &Config) -> Option<(Mode, Scalar)> {
         let is_masters = config.element.code() == self.master_element;
-        match Scalar::of(config.element, config.delta_q16) {
-            Some(_) if self.mode == 0 && is_masters => Some(Mode::Replace),
-            Some(_) if self.mode == 1 && is_masters => Some(Mode::Add),
-            Some(Scalar::Mu16(step)) if self.mode == 1 => Some(Mode::AddMu16(step)),
-            _ => None,
-        }
+        let stored = Scalar::of(config.element, config.delta_q16)?;
+        let mode = match stored {
+            _ if self.mode == 0 && is_masters => Mode::Replace,
+            _ if self.mode == 1 && is_masters => Mode::Add,
+            Scalar::Mu16(step) if self.mode == 1 => Mode::AddMu16(step),
+            _ => return None,
+        };
+        Some((mode, stored))
     }
 }

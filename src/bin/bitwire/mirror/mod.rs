@@ -106,11 +106,8 @@ fn step_json(scalar: Scalar) -> Value {
 
 /// What a mirror holds of an agent whose elements are `scalar`.
 fn mirror_json(name: &str, view: &MirrorView<'_>, scalar: Scalar, verified: bool) -> Members {
-    let (mode, stored) = match view.mode() {
-        Mode::Replace => ("replace", scalar),
-        Mode::Add => ("add", scalar),
-        Mode::AddMu16(step) => ("add", Scalar::Mu16(step)),
-    };
+    let stored = view.mode().stored(scalar);
+    let mode = if view.mode() == Mode::Replace { "replace" } else { "add" };
     let mut members = frame_json(name, view.frame(), verified);
     members.extend([
         ("blocks", view.total_blocks().into()),

@@ -50,11 +50,9 @@ fn write_frame(
     key: Option<&Key>,
     out: &mut Output,
 ) -> Result<Outcome, Problem> {
-    let frame = agent.to_frame(view.frame().ctx()).and_then(|frame| match view.frame().context_json() {
-        Some(json) => frame.context_json(json),
-        None => Ok(frame),
-    });
-    let bytes = encode(frame.map_err(usage)?.align_payload(ALIGNMENT), key)?;
+    let (ctx, json) = (view.frame().ctx(), view.frame().context_json());
+    let frame = agent.to_frame(ctx).and_then(|frame| frame.known_context(json)).map_err(usage)?;
+    let bytes = encode(frame.align_payload(ALIGNMENT), key)?;
     input::write(&args.out, &bytes, out)?;
     let name = input::name(&args.out);
     let frame = Frame::parse_exact(&bytes).map_err(|error| Problem::frame(&name, error))?;

@@ -93,7 +93,6 @@ fn check_same_shape(agent: &FileBlocks<'_>, master: &FileBlocks<'_>) -> Result<(
     if ours == theirs {
         return Ok(());
     }
-
     let message = format!("{}: the blocks are {ours}, those of {} are {theirs}", agent.name, master.name);
     Err(Problem::Usage(message))
 }
