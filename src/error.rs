@@ -423,6 +423,8 @@ kinds! {
         needed: u64,
     };
 
+    // -- engram (spec/engram.md)
+
     // -- safetensors files
     /// A safetensors file that is none.
     Safetensors {

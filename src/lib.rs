@@ -80,6 +80,7 @@ mod arch;
 pub mod beacon;
 #[cfg(feature = "alloc")]
 mod check;
+pub mod engram;
 mod error;
 pub mod frame;
 #[cfg(feature = "fuzzing")]

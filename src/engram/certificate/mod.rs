@@ -1,0 +1,1 @@
+//! EIGENGRAM certificates, `.eng` (spec/engram.md, "Certificates").

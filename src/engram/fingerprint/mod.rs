@@ -1,0 +1,1 @@
+//! Fingerprints with the meanings of ENGRAM (spec/engram.md, "Fingerprints").

@@ -1,0 +1,1 @@
+//! Element types of ggml tensors: sizes and dequantising.

@@ -1,0 +1,1 @@
+//! Indexes of fingerprints (spec/engram.md, "Index").

@@ -1,0 +1,1 @@
+//! The semantic proof: does a query find the right one of two contexts?

@@ -1,0 +1,1 @@
+//! llama.cpp state blobs, read without copying (spec/engram.md, "State blobs").

@@ -1,0 +1,1 @@
+//! Whitening of keys, and the fingerprints that stand on it (spec/engram.md, "Whitening").
