@@ -164,3 +164,37 @@ fn five_bits(high: [u8; 4], codes: &[u8; 16]) -> [u8; BLOCK] {
     }
     all
 }
+
+#[cfg(all(test, feature = "simd"))]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    /// Random codes under scales of every exponent: the bits of plain Rust at every level, but for NaN.
+    #[test]
+    fn every_level() {
+        for quant in [Quant::Q4_0, Quant::Q4_1, Quant::Q5_0, Quant::Q5_1, Quant::Q8_0, Quant::Iq4Nl] {
+            let mut state = 1u32;
+            let mut bytes: Vec<u8> = Vec::new();
+            for block in 0..2048u16 {
+                let start = bytes.len();
+                bytes.extend((0..quant.block_bytes()).map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 24) as u8
+                }));
+                bytes[start..start + 2].copy_from_slice(&(block << 5 | 1).to_le_bytes());
+            }
+            let mut expected = std::vec![0.0; 2048 * BLOCK];
+            all(quant, &bytes, &mut expected);
+            for level in crate::arch::levels() {
+                let mut found = std::vec![0.0; 2048 * BLOCK];
+                at_level(level, quant, &bytes, &mut found);
+                for (i, (x, y)) in found.iter().zip(&expected).enumerate() {
+                    let same = x.to_bits() == y.to_bits() || x.is_nan() && y.is_nan();
+                    assert!(same, "{level:?} {quant:?} {i}: {x:e}, not {y:e}");
+                }
+            }
+        }
+    }
+}
