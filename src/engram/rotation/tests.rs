@@ -69,6 +69,14 @@ fn rope_as_numpy() {
     assert!(turned >= 7);
 }
 
+/// The example of spec/engram.md.
+#[test]
+fn worked_example() {
+    let mut key = [1.0, 0.0, 0.0, 1.0];
+    Rope::new(10000.0, Pairs::Interleaved, 4).unwrap().rotate(&mut key, 3).unwrap();
+    assert!(largest_difference(&key, &[-0.989_992_5, 0.141_120_01, -0.029_995_5, 0.999_550_03]) < 1e-7);
+}
+
 /// Two tokens of one text are the same: in layer 0, where keys are of nothing but the token, they differ by their
 /// positions alone.
 #[test]
