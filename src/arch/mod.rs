@@ -8,6 +8,7 @@ pub(crate) mod blocks;
 #[cfg(all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64")))]
 mod clmul;
 pub(crate) mod crc16;
+pub(crate) mod ggml;
 pub(crate) mod half;
 pub(crate) mod moments;
 pub(crate) mod mu16;
