@@ -30,7 +30,6 @@ pub(crate) fn from_f16(half: u16) -> f32 {
 }
 
 /// The nearest binary16.
-#[cfg(any(test, not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn to_f16(x: f32) -> u16 {
     let bits = x.to_bits();
