@@ -9,14 +9,12 @@
 pub(crate) const NAN: u32 = 0x7FC0_0000;
 
 /// All ones where `condition` holds: as arithmetic, since a choice may end up as a branch, which no vector has.
-#[cfg(any(test, feature = "alloc", not(feature = "simd")))]
 #[inline(always)]
 fn mask(condition: bool) -> u32 {
     u32::from(condition).wrapping_neg()
 }
 
 /// f32 of a binary16.
-#[cfg(any(test, feature = "alloc", not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn from_f16(half: u16) -> f32 {
     let magnitude = u32::from(half & 0x7FFF);
@@ -27,7 +25,6 @@ pub(crate) fn from_f16(half: u16) -> f32 {
 }
 
 /// The nearest binary16.
-#[cfg(any(test, not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn to_f16(x: f32) -> u16 {
     let bits = x.to_bits();
