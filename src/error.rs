@@ -481,6 +481,32 @@ kinds! {
         /// Components of a head, as stated.
         head_dim: u32,
     };
+    /// The first four bytes are not `EGR1`: no EIGENGRAM certificate.
+    CertificateMagic {
+        /// The bytes found.
+        found: [u8; 4],
+        /// Whether it looks like a safetensors file, which may be named .eng as well.
+        safetensors: bool,
+    };
+    /// A certificate of a version that is not known.
+    CertificateVersion {
+        /// The version found.
+        found: u8,
+    };
+    /// A certificate has neither of the lengths that its own fields give.
+    CertificateLength {
+        /// Its length.
+        found: u64,
+        /// The length with the header of 99 bytes.
+        header_99: u64,
+        /// The length with the header of 107 bytes.
+        header_107: u64,
+    };
+    /// A short text of a certificate is not ASCII followed by nothing but zero bytes.
+    CertificateText {
+        /// Which.
+        field: &'static str,
+    };
 
     // -- safetensors files
     /// A safetensors file that is none.
@@ -756,6 +782,23 @@ impl fmt::Display for ErrorKind {
                  has a mirror"
             ),
             Self::OutOfMemory { needed } => write!(f, "{needed} bytes of memory are not to be had"),
+            Self::CertificateMagic { safetensors: true, .. } => {
+                write!(f, "a safetensors file, not a certificate: engrams of both kinds are named .eng")
+            }
+            Self::CertificateMagic { .. } => {
+                write!(f, "not an EIGENGRAM certificate: the magic is not 45 47 52 31")
+            }
+            Self::CertificateVersion { found } => {
+                write!(f, "a certificate of version {found}; known is version 1")
+            }
+            Self::CertificateLength { found, header_99, header_107 } => write!(
+                f,
+                "the certificate has {found} bytes; its fields give {header_107} with a header of 107 bytes, and \
+                 {header_99} with one of 99: cut, or followed by something"
+            ),
+            Self::CertificateText { field } => {
+                write!(f, "{field} is not ASCII followed by nothing but zero bytes")
+            }
             Self::Safetensors { reason } => write!(f, "safetensors: {reason}"),
             Self::UnknownTensor => write!(f, "the file has no tensor of that name"),
             Self::TensorType { needed, found } => {
