@@ -507,6 +507,33 @@ kinds! {
         /// Which.
         field: &'static str,
     };
+    /// A range of layers that takes in none of those there are.
+    NoLayers {
+        /// Where the range starts.
+        start: u32,
+        /// Where it ends.
+        end: u32,
+        /// Layers there are.
+        layers: u32,
+    };
+    /// A key with a value that is NaN or infinite.
+    NonFiniteKey {
+        /// Its layer, from 0.
+        layer: u32,
+        /// Its head.
+        head: u32,
+        /// Its token.
+        token: u32,
+        /// The component.
+        component: u32,
+    };
+    /// A frequency over the layers that is not there.
+    Frequency {
+        /// Which one.
+        found: u32,
+        /// Layers there are; their frequencies are 0 to half of that.
+        layers: u32,
+    };
 
     // -- safetensors files
     /// A safetensors file that is none.
@@ -799,6 +826,18 @@ impl fmt::Display for ErrorKind {
             Self::CertificateText { field } => {
                 write!(f, "{field} is not ASCII followed by nothing but zero bytes")
             }
+            Self::NoLayers { start, end, layers } => {
+                write!(f, "layers {start} to {end} (exclusive) are none of the {layers} layers there are")
+            }
+            Self::NonFiniteKey { layer, head, token, component } => write!(
+                f,
+                "layer {layer}, head {head}, token {token}: component {component} of the key is not finite"
+            ),
+            Self::Frequency { found, layers } => write!(
+                f,
+                "frequency {found} is not there: {layers} layers have the frequencies 0 to {}",
+                layers / 2
+            ),
             Self::Safetensors { reason } => write!(f, "safetensors: {reason}"),
             Self::UnknownTensor => write!(f, "the file has no tensor of that name"),
             Self::TensorType { needed, found } => {
