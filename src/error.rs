@@ -769,14 +769,23 @@ impl fmt::Display for ErrorKind {
             }
             Self::TinyMindHash { place } => write!(f, "the SHA-256 in {place} does not match"),
             Self::StateVersion { found } => {
-                write!(f, "version {found} of a state file is not known (9 and 10 are for sessions, 2 and 3 for sequences)")
+                write!(
+                    f,
+                    "version {found} of a state file is not known (9 and 10 are for sessions, 2 and 3 for sequences)"
+                )
             }
             Self::StateArch { found } => write!(f, "\"{found}\" is not the name of the model's architecture"),
             Self::StateMemory { found } => {
-                write!(f, "the memory of \"{found}\" cannot be walked without the model: it is not of keys and values alone")
+                write!(
+                    f,
+                    "the memory of \"{found}\" cannot be walked without the model: it is not of keys and values alone"
+                )
             }
             Self::Ambiguous { layouts } => {
-                write!(f, "more than one layout fits ({layouts}): state the model's architecture or the layout")
+                write!(
+                    f,
+                    "more than one layout fits ({layouts}): state the model's architecture or the layout"
+                )
             }
             Self::Bool { field, found } => write!(f, "{field} is {found}, needed is 0 or 1"),
             Self::GgmlType { found, transposed } => {

@@ -65,9 +65,10 @@ fn same_tensors<'a>(tensors: impl Iterator<Item = Tensor<'a>>, truth: &Value) {
         assert_eq!(tensor.byte_len(), truth["length"]);
         match truth.get("row_size") {
             Some(row_size) => assert_eq!(tensor.row_size(), *row_size),
-            None => assert_eq!(u64::from(tensor.ggml_type().block_size()), truth["el_size"]),
+            None => assert_eq!(u64::from(tensor.ggml_type().block_bytes()), truth["el_size"]),
         }
-        let hash: String = Sha256::digest(tensor.as_bytes().unwrap()).iter().map(|b| format!("{b:02x}")).collect();
+        let hash: String =
+            Sha256::digest(tensor.as_bytes().unwrap()).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hash, truth["sha256"]);
     }
 }
@@ -161,7 +162,11 @@ fn every_cut_and_every_further_byte_is_an_error() {
         for len in (0..bytes.len().min(400)).chain((400..bytes.len()).step_by(step)) {
             // Not every one: the first of two caches, or keys without values, may end here.
             if let Ok(state) = State::parse(&bytes[..len]) {
-                assert_ne!(state.layout().to_string(), layout_of(&blobs_truth(&name)).to_string(), "{name} cut to {len}");
+                assert_ne!(
+                    state.layout().to_string(),
+                    layout_of(&blobs_truth(&name)).to_string(),
+                    "{name} cut to {len}"
+                );
             }
         }
         let longer = [&bytes[..], &[0]].concat();
@@ -191,12 +196,17 @@ fn elements_are_those_that_numpy_has() {
                 for cell in 0..tensor.cell_count() {
                     tensor.cell_into(cell, 0, &mut row).unwrap();
                     for (i, &x) in row.iter().enumerate() {
-                        assert_eq!(x.to_bits(), known.next().unwrap().to_bits(), "{name} {tensor:?} {cell} {i}");
+                        assert_eq!(
+                            x.to_bits(),
+                            known.next().unwrap().to_bits(),
+                            "{name} {tensor:?} {cell} {i}"
+                        );
                     }
                     // From the middle of a block, to the middle of one.
                     let mut part = [0.0; 9];
                     tensor.cell_into(cell, 27, &mut part).unwrap();
                     assert_eq!(part, row[27..36]);
+                    assert!(tensor.cell(cell).unwrap().eq(row.iter().copied()));
                 }
             }
             assert!(known.next().is_none(), "{name}");

@@ -81,7 +81,9 @@ impl OwnedIndex {
     /// [`ErrorKind::Argument`] if `dim` or `vectors_per_entry` is 0, or more than 1 with another metric than MaxSim.
     pub fn new(options: IndexOptions) -> Result<Self> {
         if options.dim == 0 {
-            return Err(Error::caller(ErrorKind::Argument { expected: "a vector has at least one component" }));
+            return Err(Error::caller(ErrorKind::Argument {
+                expected: "a vector has at least one component",
+            }));
         }
         let index = Self {
             options,
@@ -203,9 +205,11 @@ impl OwnedIndex {
     /// Keeps the entries for which `keep` is true, in their order, and returns how many went. Cost: linear in the index.
     pub fn retain(&mut self, mut keep: impl FnMut(&Entry<'_>) -> bool) -> usize {
         let per_entry = usize::from(self.options.vectors_per_entry);
-        let row_len = usize::try_from(self.options.vector_type.row_len(self.options.dim)).unwrap_or(usize::MAX);
+        let row_len =
+            usize::try_from(self.options.vector_type.row_len(self.options.dim)).unwrap_or(usize::MAX);
         let scale_len = usize::try_from(self.options.vector_type.scale_len()).unwrap_or(0);
-        let (entry_len, scales_len) = (row_len.saturating_mul(per_entry), scale_len.saturating_mul(per_entry));
+        let (entry_len, scales_len) =
+            (row_len.saturating_mul(per_entry), scale_len.saturating_mul(per_entry));
         let (mut from, mut to) = (0usize, 0usize);
         let (vectors, scales, cache_ids) = (&mut self.vectors, &mut self.scales, &mut self.cache_ids);
         let before = self.entries.len();
@@ -325,7 +329,8 @@ fn move_down(bytes: &mut [u8], from: usize, to: usize, len: usize) {
 
 fn append(strings: &mut Vec<u8>, text: &str) -> Result<SpanRaw> {
     let end = (strings.len() as u64).saturating_add(text.len() as u64);
-    let too_large = ErrorKind::TooLarge { field: "the bytes of the strings", max: u32::MAX.into(), found: end };
+    let too_large =
+        ErrorKind::TooLarge { field: "the bytes of the strings", max: u32::MAX.into(), found: end };
     if end > u64::from(u32::MAX) {
         return Err(Error::caller(too_large));
     }

@@ -153,7 +153,10 @@ impl<'a> Index<'a> {
         let whole = entries.is_some_and(|entries| entries.checked_mul(per_entry.into()) == Some(config.rows));
         if !whole || per_entry > 1 && metric != Metric::MaxSim {
             let found = per_entry.into();
-            return Err(at_value(2, ErrorKind::Shape { field: "ENGRAM_INDEX_V1.vectors_per_entry", needed: 1, found }));
+            return Err(at_value(
+                2,
+                ErrorKind::Shape { field: "ENGRAM_INDEX_V1.vectors_per_entry", needed: 1, found },
+            ));
         }
         if raw.reserved != [0; 8] {
             return Err(at_value(16, ErrorKind::Reserved { field: "ENGRAM_INDEX_V1.reserved" }));
@@ -171,7 +174,8 @@ impl<'a> Index<'a> {
         let (strings_at, strings) = (reader.offset(), reader.rest());
         let vectors = Vectors::new(kind, config.rows, config.dim, vectors, scales)?;
         if let Some(row) = vectors.first_with_spare_bits() {
-            let last = kind.row_len(config.dim).saturating_mul(u64::from(row).saturating_add(1)).saturating_sub(1);
+            let last =
+                kind.row_len(config.dim).saturating_mul(u64::from(row).saturating_add(1)).saturating_sub(1);
             return Err(Error::new(ErrorKind::SpareBits, vectors_at.saturating_add(last)));
         }
         check_scales(scales, scales_at)?;
@@ -339,7 +343,9 @@ impl Parts {
         let vectors = size("payload", 0, &[rows, kind.row_len(config.dim)])?;
         let scales = size("payload", 0, &[rows, kind.scale_len()])?;
         let entries = size("payload", 0, &[entries.into(), size_of::<EntryRaw>() as u64])?;
-        let len = [scales, entries, strings_len.into()].iter().try_fold(vectors, |sum, &part| sum.checked_add(part));
+        let len = [scales, entries, strings_len.into()]
+            .iter()
+            .try_fold(vectors, |sum, &part| sum.checked_add(part));
         let len = len.ok_or(Error::caller(ErrorKind::Size { field: "payload" }))?;
         Ok(Self { vectors, scales, entries, len })
     }

@@ -129,8 +129,12 @@ fn arch<'a>(reader: &mut Reader<'a>) -> Result<&'a str> {
     let len = word(reader, "the length of the architecture's name")?;
     let max = MAX_NAME as u64;
     if len == 0 || u64::from(len) > max {
-        let kind = ErrorKind::TooLarge { field: "the length of the architecture's name", max, found: len.into() };
-        return Err(Error::new(if len == 0 { ErrorKind::StateArch { found: Snippet::new(b"") } } else { kind }, at));
+        let kind =
+            ErrorKind::TooLarge { field: "the length of the architecture's name", max, found: len.into() };
+        return Err(Error::new(
+            if len == 0 { ErrorKind::StateArch { found: Snippet::new(b"") } } else { kind },
+            at,
+        ));
     }
     let at = reader.offset();
     let name = reader.take("the architecture's name", len.into())?;

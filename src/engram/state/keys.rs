@@ -28,7 +28,8 @@ impl<'a> StreamKeys<'a> {
     /// [`ErrorKind::HeadDim`] if `head_dim` does not divide them; [`ErrorKind::NoTensorData`].
     pub fn new(stream: &Stream<'a>, head_dim: u32) -> Result<Self> {
         let tensors = stream.keys();
-        let none = Error::caller(ErrorKind::Argument { expected: "the stream has at least one cell and one layer" });
+        let none =
+            Error::caller(ErrorKind::Argument { expected: "the stream has at least one cell and one layer" });
         let first = tensors.clone().next().ok_or(none)?;
         let mut alike = true;
         for tensor in tensors.clone() {
@@ -41,7 +42,10 @@ impl<'a> StreamKeys<'a> {
             }
             alike &= tensor.ggml_type() == first.ggml_type();
         }
-        let heads = first.width().checked_div(head_dim).filter(|heads| heads.checked_mul(head_dim) == Some(first.width()));
+        let heads = first
+            .width()
+            .checked_div(head_dim)
+            .filter(|heads| heads.checked_mul(head_dim) == Some(first.width()));
         let uneven = ErrorKind::HeadDim { width: first.width(), head_dim };
         let heads = heads.filter(|&heads| heads > 0).ok_or(Error::caller(uneven))?;
         let shape = KeyShape { layers: stream.layer_count(), heads, tokens: stream.cell_count(), head_dim };
@@ -49,7 +53,11 @@ impl<'a> StreamKeys<'a> {
     }
 
     fn tensor(&self, layer: u32) -> Option<Tensor<'a>> {
-        if self.alike { self.tensors.like_first(&self.first, layer) } else { self.tensors.clone().nth(usize::try_from(layer).ok()?) }
+        if self.alike {
+            self.tensors.like_first(&self.first, layer)
+        } else {
+            self.tensors.clone().nth(usize::try_from(layer).ok()?)
+        }
     }
 
     fn elements_into(&self, layer: u32, token: u32, first: u64, out: &mut [f32]) -> Result<()> {

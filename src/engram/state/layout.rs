@@ -243,7 +243,9 @@ impl LayoutSet {
 
     /// The layouts.
     pub fn iter(self) -> impl Iterator<Item = Layout> {
-        Layout::known().filter(move |&(number, _)| self.0.checked_shr(number).unwrap_or(0) & 1 == 1).map(|(_, layout)| layout)
+        Layout::known()
+            .filter(move |&(number, _)| self.0.checked_shr(number).unwrap_or(0) & 1 == 1)
+            .map(|(_, layout)| layout)
     }
 }
 

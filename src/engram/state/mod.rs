@@ -37,7 +37,7 @@ mod walk;
 pub use envelope::{Envelope, Known, Outputs, Words};
 pub use keys::StreamKeys;
 pub use layout::{Extension, Layout, LayoutSet, Memory};
-pub use tensor::{Tensor, TensorBlocks, Tensors};
+pub use tensor::{CellElements, Tensor, TensorBlocks, Tensors};
 pub use walk::{Cache, Cell, Stream};
 
 use crate::error::{Error, ErrorKind, Result, Snippet};
@@ -85,7 +85,9 @@ impl<'a> State<'a> {
                 if let Ok(envelope) = state {
                     search.try_all(envelope, &after)?;
                 }
-                let named = state.is_ok_and(|state| arch::class(state.arch().unwrap_or_default().as_bytes()) != Class::Unknown);
+                let named = state.is_ok_and(|state| {
+                    arch::class(state.arch().unwrap_or_default().as_bytes()) != Class::Unknown
+                });
                 if !named {
                     search.try_all(Envelope::Sequence { seq_id: None }, &reader)?;
                 }
@@ -124,7 +126,7 @@ impl<'a> State<'a> {
     /// since 0.3.20 it does so to quantised ones whose heads have a multiple of 64 components.
     #[must_use]
     pub fn may_be_rotated(&self, head_dim: u32) -> bool {
-        let quantised = |tensor: Tensor<'_>| tensor.ggml_type().block_len() > 1;
+        let quantised = |tensor: Tensor<'_>| tensor.ggml_type().is_quantised();
         let any = |stream: Stream<'_>| stream.keys().any(quantised) || stream.values().any(quantised);
         let streams = |cache: Cache<'_>| cache.streams().any(any);
         !self.rules.layout.outputs && head_dim.is_multiple_of(64) && self.caches().any(streams)
@@ -182,13 +184,16 @@ impl<'a, 'k> Search<'a, 'k> {
                 self.fits.insert(number);
                 match &self.found {
                     // Without cells, say, an extension of cells makes no difference.
-                    Some(found) => self.several |= found.rules != state.rules || found.envelope != state.envelope,
+                    Some(found) => {
+                        self.several |= found.rules != state.rules || found.envelope != state.envelope
+                    }
                     None => self.found = Some(state),
                 }
             }
             Err(error) => {
                 // A walk that ended before the bytes did was on the right way.
-                let merit = |error: Error| (matches!(error.kind(), ErrorKind::TrailingBytes { .. }), error.offset());
+                let merit =
+                    |error: Error| (matches!(error.kind(), ErrorKind::TrailingBytes { .. }), error.offset());
                 if self.failure.is_none_or(|before| merit(error) > merit(before)) {
                     self.failure = Some(error);
                 }

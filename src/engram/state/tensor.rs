@@ -2,7 +2,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::envelope::word;
-use crate::engram::ggml::GgmlType;
+use crate::engram::ggml::{Column, Elements, GgmlType, Transposed, dequantise_into};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::{BlockSource, Blocks, Scalar, Shape};
 use crate::wire::{Reader, check_len, size};
@@ -35,7 +35,8 @@ impl<'a> Tensor<'a> {
         let unfit = Error::new(ErrorKind::GgmlType { found: id, transposed }, header_offset);
         let ggml_type = GgmlType::from_id(id).ok_or(unfit)?;
         let at = reader.offset();
-        let (block_len, block_size) = (u64::from(ggml_type.block_len()), u64::from(ggml_type.block_size()));
+        let (block_len, block_size) =
+            (u64::from(ggml_type.block_elements()), u64::from(ggml_type.block_bytes()));
         let (row_size, width, field) = if transposed {
             // A block holds neighbours of one cell, which are apart here.
             if block_len != 1 {
@@ -136,7 +137,8 @@ impl<'a> Tensor<'a> {
     /// The bytes of one cell, for a tensor that is not transposed.
     #[must_use]
     pub fn row(&self, cell: u32) -> Option<&'a [u8]> {
-        let row_size = usize::try_from(self.row_size).ok().filter(|_| !self.transposed && cell < self.cells)?;
+        let row_size =
+            usize::try_from(self.row_size).ok().filter(|_| !self.transposed && cell < self.cells)?;
         let start = row_size.checked_mul(usize::try_from(cell).ok()?)?;
         self.data?.get(start..)?.get(..row_size)
     }
@@ -149,7 +151,8 @@ impl<'a> Tensor<'a> {
     /// [`ErrorKind::PastEnd`] if there is no such cell or not so many elements; [`ErrorKind::NoTensorData`] in a blob of
     /// headers alone.
     pub fn cell_into(&self, cell: u32, first: u32, out: &mut [f32]) -> Result<()> {
-        let past = |field, end: u32, found| Error::caller(ErrorKind::PastEnd { field, end: end.into(), found });
+        let past =
+            |field, end: u32, found| Error::caller(ErrorKind::PastEnd { field, end: end.into(), found });
         if cell >= self.cells {
             return Err(past("the cell", self.cells, u64::from(cell).saturating_add(1)));
         }
@@ -158,20 +161,27 @@ impl<'a> Tensor<'a> {
             return Err(past("the elements of a cell", self.width, end));
         }
         let data = self.data()?;
-        if !self.transposed {
-            return self.ggml_type.dequantise_into(self.row(cell).unwrap_or_default(), first, out);
+        if self.transposed {
+            Transposed::new(self.ggml_type, self.width, self.cells, data)?.cell_into(cell, first, out)
+        } else {
+            dequantise_into(self.ggml_type, self.row(cell).unwrap_or_default(), first.into(), out)
         }
-        let size = usize::try_from(self.ggml_type.block_size()).unwrap_or(usize::MAX);
-        let (cells, cell) = (index(self.cells), index(cell));
-        // One element of each column: the columns lie `cells` elements apart.
-        let column_len = cells.saturating_mul(size).max(1);
-        let columns = data.chunks_exact(column_len).skip(index(first));
-        for (value, column) in out.iter_mut().zip(columns) {
-            let at = cell.saturating_mul(size);
-            let element = column.get(at..).and_then(|rest| rest.get(..size)).unwrap_or_default();
-            self.ggml_type.dequantise_into(element, 0, core::slice::from_mut(value))?;
+    }
+
+    /// The elements of one cell as f32, one by one.
+    ///
+    /// # Errors
+    /// As [`cell_into`](Self::cell_into).
+    pub fn cell(&self, cell: u32) -> Result<CellElements<'a>> {
+        let data = self.data()?;
+        if self.transposed {
+            let column = Transposed::new(self.ggml_type, self.width, self.cells, data)?.cell(cell)?;
+            return Ok(CellElements(Either::Column(column)));
         }
-        Ok(())
+        let (end, found) = (self.cells.into(), u64::from(cell).saturating_add(1));
+        let past_end = Error::caller(ErrorKind::PastEnd { field: "the cell", end, found });
+        let row = Elements::new(self.ggml_type, self.row(cell).ok_or(past_end)?)?;
+        Ok(CellElements(Either::Row(row)))
     }
 
     /// The elements as blocks of a mirror: one block per cell, or per column if transposed. Only floats are.
@@ -196,8 +206,25 @@ impl<'a> Tensor<'a> {
     }
 }
 
-fn index(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
+/// The elements of one cell, widened to f32 one after the other.
+#[derive(Clone, Debug)]
+pub struct CellElements<'a>(Either<'a>);
+
+#[derive(Clone, Debug)]
+enum Either<'a> {
+    Row(Elements<'a>),
+    Column(Column<'a>),
+}
+
+impl Iterator for CellElements<'_> {
+    type Item = f32;
+
+    fn next(&mut self) -> Option<f32> {
+        match &mut self.0 {
+            Either::Row(row) => row.next(),
+            Either::Column(column) => column.next(),
+        }
+    }
 }
 
 impl core::fmt::Debug for Tensor<'_> {
@@ -221,7 +248,13 @@ pub struct Tensors<'a> {
 }
 
 impl<'a> Tensors<'a> {
-    pub(super) const fn new(reader: Reader<'a>, layers: u32, cells: u32, has_data: bool, transposed: bool) -> Self {
+    pub(super) const fn new(
+        reader: Reader<'a>,
+        layers: u32,
+        cells: u32,
+        has_data: bool,
+        transposed: bool,
+    ) -> Self {
         Self { reader, layer: 0, layers, cells, has_data, transposed }
     }
 }
@@ -247,7 +280,8 @@ impl<'a> Iterator for Tensors<'a> {
             return None;
         }
         // Read once before, so that nothing fails.
-        let tensor = Tensor::read(&mut self.reader, self.layer, self.cells, self.has_data, self.transposed).ok()?;
+        let tensor =
+            Tensor::read(&mut self.reader, self.layer, self.cells, self.has_data, self.transposed).ok()?;
         self.layer = self.layer.saturating_add(1);
         Some(tensor)
     }
@@ -269,7 +303,9 @@ impl<'a> TensorBlocks<'a> {
     /// As [`Tensor::blocks`]; [`ErrorKind::Argument`] if there are none; [`ErrorKind::StreamsDiffer`] if they are not all
     /// alike; as [`Shape::new`].
     pub fn new(tensors: Tensors<'a>) -> Result<Self> {
-        let none = Error::caller(ErrorKind::Argument { expected: "there is at least one layer to take blocks from" });
+        let none = Error::caller(ErrorKind::Argument {
+            expected: "there is at least one layer to take blocks from",
+        });
         let first = *tensors.clone().next().ok_or(none)?.blocks()?.shape();
         let mut rows = 0u64;
         for tensor in tensors.clone() {
@@ -280,7 +316,8 @@ impl<'a> TensorBlocks<'a> {
             }
             rows = rows.saturating_add(shape.rows().into());
         }
-        let too_many = ErrorKind::TooLarge { field: "the number of blocks", max: u32::MAX.into(), found: rows };
+        let too_many =
+            ErrorKind::TooLarge { field: "the number of blocks", max: u32::MAX.into(), found: rows };
         let rows = u32::try_from(rows).map_err(|_| Error::caller(too_many))?;
         Ok(Self { tensors, shape: Shape::new(first.scalar(), rows, first.dim())? })
     }

@@ -131,7 +131,8 @@ impl<'a> Stream<'a> {
         let cells = start.get(..cells_len).unwrap_or_default();
         let (mut transposed, mut layer_count) = (false, 0);
         let recurrent = layout.memory == Memory::Recurrent;
-        let absent = cell_count == 0 && (layout.streams && !recurrent || recurrent && reader.rest().is_empty());
+        let absent =
+            cell_count == 0 && (layout.streams && !recurrent || recurrent && reader.rest().is_empty());
         if !absent {
             let at = reader.offset();
             let field = if recurrent { "s_trans" } else { "v_trans" };
