@@ -5,6 +5,7 @@
 //! of retrieval (EGR: the query's fingerprint and the search) stays below 200 ms. One pair proves little: `1 of 1` is what a
 //! coin gives half of the time.
 
+use alloc::vec::Vec;
 use std::time::{Duration, Instant};
 
 use super::index::{Entry, IndexOptions, OwnedIndex, Query};
