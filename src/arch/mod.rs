@@ -13,11 +13,8 @@ pub(crate) mod half;
 pub(crate) mod moments;
 pub(crate) mod mu16;
 pub(crate) mod pack;
-<<<<<<< HEAD
-pub(crate) mod search;
-=======
 pub(crate) mod rotation;
->>>>>>> h-ggml
+pub(crate) mod search;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod sha256;
 
