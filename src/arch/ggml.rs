@@ -56,86 +56,99 @@ fn all(quant: Quant, bytes: &[u8], out: &mut [f32]) {
     match quant {
         Quant::Q4_0 => {
             for (block, out) in bytes.as_chunks().0.iter().zip(out) {
-                q4_0(block, out);
+                *out = q4_0(*block);
             }
         }
         Quant::Q4_1 => {
             for (block, out) in bytes.as_chunks().0.iter().zip(out) {
-                q4_1(block, out);
+                *out = q4_1(*block);
             }
         }
         Quant::Q5_0 => {
             for (block, out) in bytes.as_chunks().0.iter().zip(out) {
-                q5_0(block, out);
+                *out = q5_0(*block);
             }
         }
         Quant::Q5_1 => {
             for (block, out) in bytes.as_chunks().0.iter().zip(out) {
-                q5_1(block, out);
+                *out = q5_1(*block);
             }
         }
         Quant::Q8_0 => {
             for (block, out) in bytes.as_chunks().0.iter().zip(out) {
-                q8_0(block, out);
+                *out = q8_0(*block);
             }
         }
         Quant::Iq4Nl => {
             for (block, out) in bytes.as_chunks().0.iter().zip(out) {
-                iq4_nl(block, out);
+                *out = iq4_nl(*block);
             }
         }
     }
 }
 
-// Patterns take a block apart: all lengths are known, so nothing is checked.
+// Patterns take a block apart: all lengths are known, so nothing is checked. Blocks come and go as values: behind a dispatch
+// the compiler does not know that the output is not the input, and would read and write one element after the other.
 
 #[inline(always)]
-fn q8_0([d0, d1, codes @ ..]: &[u8; 34], out: &mut [f32; BLOCK]) {
-    let scale = scale(*d0, *d1);
+fn q8_0([d0, d1, codes @ ..]: [u8; 34]) -> [f32; BLOCK] {
+    let scale = scale(d0, d1);
+    let mut out = [0.0; BLOCK];
     for (out, code) in out.iter_mut().zip(codes) {
         *out = f32::from(code.cast_signed()) * scale;
     }
+    out
 }
 
 #[inline(always)]
-fn q4_0([d0, d1, codes @ ..]: &[u8; 18], out: &mut [f32; BLOCK]) {
-    let scale = scale(*d0, *d1);
-    for (out, code) in out.iter_mut().zip(nibbles(codes)) {
+fn q4_0([d0, d1, codes @ ..]: [u8; 18]) -> [f32; BLOCK] {
+    let scale = scale(d0, d1);
+    let mut out = [0.0; BLOCK];
+    for (out, code) in out.iter_mut().zip(&nibbles(codes)) {
         *out = f32::from(code.cast_signed() - 8) * scale;
     }
+    out
 }
 
 #[inline(always)]
-fn q4_1([d0, d1, m0, m1, codes @ ..]: &[u8; 20], out: &mut [f32; BLOCK]) {
-    let (scale, least) = (scale(*d0, *d1), self::scale(*m0, *m1));
-    for (out, code) in out.iter_mut().zip(nibbles(codes)) {
-        *out = f32::from(code) * scale + least;
+fn q4_1([d0, d1, m0, m1, codes @ ..]: [u8; 20]) -> [f32; BLOCK] {
+    let (scale, least) = (scale(d0, d1), self::scale(m0, m1));
+    let mut out = [0.0; BLOCK];
+    for (out, code) in out.iter_mut().zip(&nibbles(codes)) {
+        *out = f32::from(*code) * scale + least;
     }
+    out
 }
 
 #[inline(always)]
-fn q5_0([d0, d1, h0, h1, h2, h3, codes @ ..]: &[u8; 22], out: &mut [f32; BLOCK]) {
-    let scale = scale(*d0, *d1);
-    for (out, code) in out.iter_mut().zip(five_bits([*h0, *h1, *h2, *h3], codes)) {
+fn q5_0([d0, d1, h0, h1, h2, h3, codes @ ..]: [u8; 22]) -> [f32; BLOCK] {
+    let scale = scale(d0, d1);
+    let mut out = [0.0; BLOCK];
+    for (out, code) in out.iter_mut().zip(&five_bits([h0, h1, h2, h3], codes)) {
         *out = f32::from(code.cast_signed() - 16) * scale;
     }
+    out
 }
 
 #[inline(always)]
-fn q5_1([d0, d1, m0, m1, h0, h1, h2, h3, codes @ ..]: &[u8; 24], out: &mut [f32; BLOCK]) {
-    let (scale, least) = (scale(*d0, *d1), self::scale(*m0, *m1));
-    for (out, code) in out.iter_mut().zip(five_bits([*h0, *h1, *h2, *h3], codes)) {
-        *out = f32::from(code) * scale + least;
+fn q5_1([d0, d1, m0, m1, h0, h1, h2, h3, codes @ ..]: [u8; 24]) -> [f32; BLOCK] {
+    let (scale, least) = (scale(d0, d1), self::scale(m0, m1));
+    let mut out = [0.0; BLOCK];
+    for (out, code) in out.iter_mut().zip(&five_bits([h0, h1, h2, h3], codes)) {
+        *out = f32::from(*code) * scale + least;
     }
+    out
 }
 
 #[inline(always)]
-fn iq4_nl([d0, d1, codes @ ..]: &[u8; 18], out: &mut [f32; BLOCK]) {
-    let scale = scale(*d0, *d1);
-    for (out, code) in out.iter_mut().zip(nibbles(codes)) {
-        let value = IQ4_NL.get(usize::from(code)).copied().unwrap_or(0);
+fn iq4_nl([d0, d1, codes @ ..]: [u8; 18]) -> [f32; BLOCK] {
+    let scale = scale(d0, d1);
+    let mut out = [0.0; BLOCK];
+    for (out, code) in out.iter_mut().zip(&nibbles(codes)) {
+        let value = IQ4_NL.get(usize::from(*code)).copied().unwrap_or(0);
         *out = scale * f32::from(value);
     }
+    out
 }
 
 #[inline(always)]
@@ -145,18 +158,21 @@ fn scale(low: u8, high: u8) -> f32 {
 
 /// The lower nibbles of all bytes, then the upper ones.
 #[inline(always)]
-fn nibbles(codes: &[u8; 16]) -> [u8; BLOCK] {
+fn nibbles(codes: [u8; 16]) -> [u8; BLOCK] {
     let mut all = [0; BLOCK];
     let (low, high) = all.split_at_mut(16);
-    for ((low, high), code) in low.iter_mut().zip(high).zip(codes) {
-        (*low, *high) = (code & 0xF, code >> 4);
+    for (low, code) in low.iter_mut().zip(&codes) {
+        *low = code & 0xF;
+    }
+    for (high, code) in high.iter_mut().zip(&codes) {
+        *high = code >> 4;
     }
     all
 }
 
 /// The nibbles, and bit i of `high` as the fifth of element i.
 #[inline(always)]
-fn five_bits(high: [u8; 4], codes: &[u8; 16]) -> [u8; BLOCK] {
+fn five_bits(high: [u8; 4], codes: [u8; 16]) -> [u8; BLOCK] {
     let mut all = nibbles(codes);
     let high = u32::from_le_bytes(high);
     for (i, code) in (0u32..).zip(&mut all) {

@@ -13,6 +13,7 @@ pub(crate) mod half;
 pub(crate) mod moments;
 pub(crate) mod mu16;
 pub(crate) mod pack;
+pub(crate) mod rotation;
 pub(crate) mod search;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod sha256;

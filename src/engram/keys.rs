@@ -220,6 +220,7 @@ impl core::fmt::Debug for Keys<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers")]
 mod tests {
     extern crate std;
     use super::*;

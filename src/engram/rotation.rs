@@ -2,6 +2,8 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::keys::{KeyShape, KeySource, check_index};
+pub use crate::arch::rotation::Angle;
+use crate::arch::rotation::{self as arch, turned};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::{check_len, size};
 
@@ -12,15 +14,6 @@ pub enum Pairs {
     Interleaved,
     /// `i` and `i + d / 2`: Hugging Face's models, and GGUF files of `qwen2`, `gemma3` and most others (NEOX).
     Halves,
-}
-
-/// The cosine and the sine of an angle.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Angle {
-    /// Its cosine.
-    pub cos: f32,
-    /// Its sine.
-    pub sin: f32,
 }
 
 /// Rotary position embedding: pair i of a key at position p is turned by
@@ -191,23 +184,19 @@ impl<'a> Rope<'a> {
 
     fn all(&self, angles: &[Angle], key: &mut [f32], back: bool) -> Result<()> {
         check_len("the angles", self.pair_count().into(), angles.len() as u64)?;
-        let length = self.length(back);
         let key = rotary(key, self.dims)?;
-        let sign = if back { -1.0 } else { 1.0 };
-        match self.pairs {
-            Pairs::Interleaved => {
-                for ([a, b], angle) in key.as_chunks_mut().0.iter_mut().zip(angles) {
-                    (*a, *b) = turned(*a, *b, Angle { cos: angle.cos, sin: sign * angle.sin }, length);
-                }
-            }
-            Pairs::Halves => {
-                let (first, second) = key.split_at_mut(key.len() / 2);
-                for ((a, b), angle) in first.iter_mut().zip(second).zip(angles) {
-                    (*a, *b) = turned(*a, *b, Angle { cos: angle.cos, sin: sign * angle.sin }, length);
-                }
-            }
-        }
+        let len = key.len();
+        self.turn_all(angles, key, len, back);
         Ok(())
+    }
+
+    /// Turns keys of `head_dim` components, which are at least the rotary dims; `angles` are `dims / 2`.
+    fn turn_all(&self, angles: &[Angle], keys: &mut [f32], head_dim: usize, back: bool) {
+        let turn = match self.pairs {
+            Pairs::Interleaved => arch::turn_adjacent,
+            Pairs::Halves => arch::turn_halves,
+        };
+        turn(keys, head_dim, angles, if back { -1.0 } else { 1.0 }, self.length(back));
     }
 }
 
@@ -241,11 +230,6 @@ fn turn(position: i32, frequency: f64) -> Angle {
     Angle { cos: cos as f32, sin: sin as f32 }
 }
 
-#[inline(always)]
-fn turned(a: f32, b: f32, Angle { cos, sin }: Angle, length: f32) -> (f32, f32) {
-    (length * (a * cos - b * sin), length * (a * sin + b * cos))
-}
-
 /// The block of the Hadamard rotation under which llama.cpp stores quantised V (its release 0.3.20 for Python, and later).
 pub const VALUE_HADAMARD_BLOCK: u32 = 64;
 
@@ -270,35 +254,8 @@ pub fn hadamard(block: u32, values: &mut [f32]) -> Result<()> {
     let block_len = to_usize(block);
     check(values.len().is_multiple_of(block_len), "the values are whole blocks of the Hadamard rotation")?;
     let factor = (1.0 / libm::sqrt(f64::from(block))) as f32;
-    let mut step = 1usize;
-    // Steps within 8 values first: all of them are at hand.
-    if block_len >= 8 {
-        for eight in values.as_chunks_mut::<8>().0 {
-            *eight = hadamard_8(*eight);
-        }
-        step = 8;
-    }
-    while step < block_len {
-        for pair in values.chunks_exact_mut(step.saturating_mul(2)) {
-            let (low, high) = pair.split_at_mut(step);
-            for (a, b) in low.iter_mut().zip(high) {
-                (*a, *b) = (*a + *b, *a - *b);
-            }
-        }
-        step = step.saturating_mul(2);
-    }
-    for value in values {
-        *value *= factor;
-    }
+    arch::hadamard(values, block_len, factor);
     Ok(())
-}
-
-/// Steps of 1, 2 and 4, without the factor.
-#[inline(always)]
-fn hadamard_8([a, b, c, d, e, f, g, h]: [f32; 8]) -> [f32; 8] {
-    let [a, b, c, d, e, f, g, h] = [a + b, a - b, c + d, c - d, e + f, e - f, g + h, g - h];
-    let [a, b, c, d, e, f, g, h] = [a + c, b + d, a - c, b - d, e + g, f + h, e - g, f - h];
-    [a + e, b + f, c + g, d + h, a - e, b - f, c - g, d - h]
 }
 
 /// Keys with what was done to them undone: the Hadamard rotation first, then RoPE, as each was asked for.
@@ -381,9 +338,7 @@ impl<'a, S: KeySource> Unrotated<'a, S> {
         let start = token.saturating_mul(pairs);
         let row = angles.and_then(|angles| angles.get(start..)).and_then(|rest| rest.get(..pairs));
         if let Some(row) = row {
-            for key in keys.chunks_exact_mut(head_dim) {
-                rope.unrotate_by(row, key)?;
-            }
+            rope.turn_all(row, keys, head_dim, true);
         } else if let Some(position) = positions.get(token) {
             for key in keys.chunks_exact_mut(head_dim) {
                 rope.unrotate(key, *position)?;
@@ -426,4 +381,5 @@ impl<S: KeySource> core::fmt::Debug for Unrotated<'_, S> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers")]
 mod tests;

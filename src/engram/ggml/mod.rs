@@ -189,4 +189,5 @@ impl core::fmt::Display for GgmlType {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers")]
 mod tests;

@@ -532,7 +532,7 @@ impl<'a> Search<'a> {
             if self.coding().is_none() {
                 squares.fill(self.vectors.dim() as f32);
             }
-            self.take(query, first, dots.iter().copied(), squares, filter, top);
+            self.take(query, first, dots, squares, filter, top);
             first = first.saturating_add(count as u32);
         }
     }
@@ -542,50 +542,89 @@ impl<'a> Search<'a> {
         &self,
         query: &Prepared<'_>,
         first: u32,
-        dots: impl Iterator<Item = f32>,
+        dots: &mut [f32],
         squares: &[f32],
         filter: &impl Fn(u32) -> bool,
         top: &mut TopK<'_>,
     ) {
-        // A score below this is not admitted.
-        let mut floor = floor(top);
         if self.metric == Metric::InnerProduct {
-            let factored = matches!(self.vectors.kind(), VectorType::Mu16(_) | VectorType::I8);
-            for (entry, dot) in (first..).zip(dots) {
-                let mut score = dot;
-                if factored {
-                    score = (f64::from(dot) * self.vectors.factor(entry).unwrap_or(1.0)) as f32;
+            self.scale(first, dots);
+            for (first, scores) in (first..).step_by(LANES).zip(dots.chunks(LANES)) {
+                // The least score that is held, if there is no room: what is below is not admitted.
+                let least = top.last().map_or(f32::NEG_INFINITY, |last| last.score);
+                if scores.iter().fold(false, |any, score| any | (*score >= least)) {
+                    for (entry, score) in (first..).zip(scores) {
+                        offer(Hit { entry, score: *score }, filter, top);
+                    }
                 }
-                if floor.is_some_and(|floor| score < floor) {
-                    continue;
-                }
-                offer(Hit { entry, score }, filter, top);
-                floor = self::floor(top);
             }
             return;
         }
-        let norm = libm::sqrt(query.square);
-        for ((entry, dot), square) in (first..).zip(dots).zip(squares) {
-            let (dot, square) = (f64::from(dot), f64::from(*square));
-            let score = if query.square == 0.0 {
-                0.0
-            } else if query.safe && SAFE.contains(&square) {
-                let dot = dot * self.sign(entry);
-                if let Some(floor) = floor.filter(|floor| *floor >= f32::MIN_POSITIVE).map(f64::from) {
-                    // Known to be below without a root: by 2^-21 of the floor, where all errors in f64 are below 2^-50 of it,
-                    // and what is less by more than 2^-24 is less as f32, too.
-                    let bound = floor * floor * (query.square * square);
-                    if dot <= 0.0 || dot * dot < bound * (1.0 - 1.0 / 1_048_576.0) {
-                        continue;
-                    }
-                }
-                dot / (norm * libm::sqrt(square))
-            } else {
-                self.cosine(query.vectors, query.square, entry)
-            };
-            offer(Hit { entry, score: score as f32 }, filter, top);
-            floor = self::floor(top);
+        if self.vectors.kind() == VectorType::I8 {
+            for (row, dot) in (first..).zip(dots.iter_mut()) {
+                *dot *= self.sign(row) as f32;
+            }
         }
+        let norm = libm::sqrt(query.square);
+        let blocks = (first..).step_by(LANES).zip(dots.chunks(LANES)).zip(squares.chunks(LANES));
+        for ((first, dots), squares) in blocks {
+            let (least, bound) = self.bound(query, top);
+            let candidate = |dot: f32, square: f32| {
+                !((square > SAFE.start as f32)
+                    & (square < SAFE.end as f32)
+                    & ((dot < least) | (dot * dot < bound * square)))
+            };
+            let pairs = dots.iter().zip(squares);
+            if !pairs.clone().fold(false, |any, (dot, square)| any | candidate(*dot, *square)) {
+                continue;
+            }
+            for (entry, (dot, square)) in (first..).zip(pairs) {
+                if !candidate(*dot, *square) {
+                    continue;
+                }
+                let score = if query.square == 0.0 {
+                    0.0
+                } else if query.safe && SAFE.contains(&f64::from(*square)) {
+                    f64::from(*dot) / (norm * libm::sqrt(f64::from(*square)))
+                } else {
+                    self.cosine(query.vectors, query.square, entry)
+                };
+                offer(Hit { entry, score: score as f32 }, filter, top);
+            }
+        }
+    }
+
+    /// Makes inner products of integers those of the vectors: one rounding more.
+    fn scale(&self, first: u32, dots: &mut [f32]) {
+        match self.vectors.kind() {
+            VectorType::Mu16(step) => {
+                let step = step.as_f64();
+                dots.iter_mut().for_each(|dot| *dot = (f64::from(*dot) * step) as f32);
+            }
+            VectorType::I8 => {
+                let scales = self.vectors.scale_bytes().as_chunks::<4>().0;
+                let scales = scales.get(first as usize..).unwrap_or_default();
+                for (dot, scale) in dots.iter_mut().zip(scales) {
+                    *dot = (f64::from(*dot) * f64::from(f32::from_le_bytes(*scale))) as f32;
+                }
+            }
+            VectorType::F32 | VectorType::F16 | VectorType::Bits => {}
+        }
+    }
+
+    /// What tells without a root that a cosine is below the least score that is held: d < the first, or d * d < the second * |c|^2.
+    ///
+    /// The second is floor^2 * |q|^2, less 2^-19 of it; rounding it and both products to f32 keeps their order. So d / (|q| |c|)
+    /// is below floor * (1 - 2^-21), all errors in f64 are below 2^-50 of it, and rounded to f32 it is below the floor.
+    fn bound(&self, query: &Prepared<'_>, top: &TopK<'_>) -> (f32, f32) {
+        const NONE: (f32, f32) = (f32::NEG_INFINITY, 0.0);
+        let Some(floor) = top.last().map(|last| last.score) else { return NONE };
+        if !query.safe || query.square == 0.0 || floor < f32::MIN_POSITIVE {
+            return NONE;
+        }
+        let floor = f64::from(floor);
+        let bound = (floor * floor * query.square * (1.0 - 1.0 / 524_288.0)) as f32;
+        if bound < f32::MIN_POSITIVE { NONE } else { (0.0, bound) }
     }
 
     /// 1, or what it takes the place of: the sign of an i8 row's scale, or 0 or NaN.
@@ -704,17 +743,17 @@ impl<'a> Search<'a> {
             let row = first.saturating_add(done);
             let rows = self.vectors.from_row(row);
             let squares = squares.get_mut(..count).unwrap_or_default();
-            let dots = dots.get_mut(..count.saturating_mul(LANES)).unwrap_or_default();
             kernels::squares(coding, rows, row_len, dim, squares);
-            kernels::tile(coding, rows, row_len, queries, dim, dots, LANES);
-            for (i, (square, dots)) in squares.iter().zip(dots.as_chunks::<LANES>().0).enumerate() {
-                let square = f64::from(*square);
-                let sign = self.sign(row.saturating_add(i) as u32);
-                if !SAFE.contains(&square) || sign.is_nan() {
+            kernels::tile(coding, rows, row_len, queries, dim, count, &mut dots);
+            for (row, square) in (row as u32..).zip(squares.iter_mut()) {
+                let sign = self.sign(row);
+                if !SAFE.contains(&f64::from(*square)) || sign.is_nan() {
                     return false;
                 }
-                let inverse = (sign / libm::sqrt(square)) as f32;
-                for (out, dot) in out.iter_mut().zip(dots) {
+                *square = (sign / libm::sqrt(f64::from(*square))) as f32;
+            }
+            for (out, dots) in out.iter_mut().zip(dots.chunks_exact(count)) {
+                for (dot, inverse) in dots.iter().zip(squares.iter()) {
                     let x = dot * inverse;
                     *out = if x > *out { x } else { *out };
                 }
@@ -823,20 +862,20 @@ impl<'a> Search<'a> {
             }
             let vectors = flat.chunks(dim.saturating_mul(group).max(1));
             for (g, (live, vectors)) in live.chunks_mut(group).zip(vectors).enumerate() {
-                let stride = if let Some(coding) = self.coding() {
-                    let stride = live.len();
-                    let dots = dots.get_mut(..count.saturating_mul(stride)).unwrap_or_default();
-                    kernels::tile(coding, rows, row_len, vectors, dim, dots, stride);
-                    stride
+                let dots = dots.get_mut(..count.saturating_mul(live.len())).unwrap_or_default();
+                if let Some(coding) = self.coding() {
+                    kernels::tile(coding, rows, row_len, vectors, dim, count, dots);
                 } else {
                     let sums = sign_sums.get_mut(..count).unwrap_or_default();
                     kernels::sign_max(rows, row_len, 1, tables.get(g).map_or(&[], Vec::as_slice), sums);
-                    LANES
-                };
-                let dots = if self.coding().is_some() { dots.as_slice() } else { sign_sums.as_flattened() };
-                for (i, (query, top)) in live.iter_mut().enumerate() {
-                    let dots = dots.iter().skip(i).step_by(stride.max(1)).take(count);
-                    self.take(query, first, dots.copied(), squares, filter, top);
+                    for (i, dots) in dots.chunks_exact_mut(count).enumerate() {
+                        for (dot, sums) in dots.iter_mut().zip(sums.iter()) {
+                            *dot = sums.get(i).copied().unwrap_or(0.0);
+                        }
+                    }
+                }
+                for ((query, top), dots) in live.iter_mut().zip(dots.chunks_exact_mut(count)) {
+                    self.take(query, first, dots, squares, filter, top);
                 }
             }
             first = first.saturating_add(count as u32);
@@ -863,12 +902,6 @@ fn weight(weights: Option<&[f32]>, q: usize) -> f64 {
 
 fn squared(y: &[f32]) -> f64 {
     y.iter().fold(0.0, |sum, y| sum + f64::from(*y) * f64::from(*y))
-}
-
-/// The score that the next one has to be over.
-#[inline]
-fn floor(top: &TopK<'_>) -> Option<f32> {
-    top.last().map(|last| last.score)
 }
 
 #[inline]
