@@ -3,13 +3,22 @@
 use clap::Subcommand;
 
 pub(crate) use super::certificate::{Show, WriteArgs};
+pub(crate) use super::index::IndexVerb;
+pub(crate) use super::state::{KeysArgs, StateArgs};
 
 #[derive(Subcommand)]
 pub(crate) enum EngramVerb {
+    State(StateArgs),
+    Keys(Box<KeysArgs>),
     /// Read and write EIGENGRAM certificates (.eng)
     Eng {
         #[command(subcommand)]
         verb: EngVerb,
+    },
+    /// Keep many fingerprints, and find the nearest
+    Index {
+        #[command(subcommand)]
+        verb: IndexVerb,
     },
 }
 
