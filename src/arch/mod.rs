@@ -9,6 +9,7 @@ pub(crate) mod blocks;
 mod clmul;
 pub(crate) mod crc16;
 pub(crate) mod half;
+pub(crate) mod matvec;
 pub(crate) mod moments;
 pub(crate) mod mu16;
 pub(crate) mod pack;
