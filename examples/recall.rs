@@ -14,7 +14,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use bitwire::engram::whitening::{DEFAULT_SHRINKAGE, Whitening, WhitenedTokens, WhiteningFit};
+use bitwire::engram::whitening::{DEFAULT_SHRINKAGE, WhitenedTokens, Whitening, WhiteningFit};
 use bitwire::frame::{ContextHash, Frame};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -41,16 +41,29 @@ fn main() -> Result<()> {
     let whitening = Whitening::from_frame(&Frame::parse_exact(frame.get(..len).ok_or("no frame")?)?)?;
 
     let dim = calibration.dim as usize;
-    for (name, stored) in [("f32", Stored::F32), ("MU16", Stored::Mu16), ("i8", Stored::I8), ("1 bit", Stored::Bits)] {
+    for (name, stored) in
+        [("f32", Stored::F32), ("MU16", Stored::Mu16), ("i8", Stored::I8), ("1 bit", Stored::Bits)]
+    {
         let (documents, queries) = (pool.whiten(&whitening, dim)?, questions.whiten(&whitening, dim)?);
         let entries = each(&documents, |text| stored.round_trip(&text.mean()?, dim))?;
         let queries = each(&queries, |text| Ok((text.mean()?, vec![1.0])))?;
         row(&format!("whitened mean, {name}"), stored.bytes(dim), &queries, &entries, dim);
     }
-    for (count, components) in
-        [(1, 192), (2, 192), (4, 192), (8, 192), (12, 256), (16, 192), (19, 160), (24, 128), (32, 96), (16, 384), (32, 384)]
-    {
-        let (documents, queries) = (pool.whiten(&whitening, components)?, questions.whiten(&whitening, components)?);
+    for (count, components) in [
+        (1, 192),
+        (2, 192),
+        (4, 192),
+        (8, 192),
+        (12, 256),
+        (16, 192),
+        (19, 160),
+        (24, 128),
+        (32, 96),
+        (16, 384),
+        (32, 384),
+    ] {
+        let (documents, queries) =
+            (pool.whiten(&whitening, components)?, questions.whiten(&whitening, components)?);
         let queries = each(&queries, |text| Ok((text.values().to_vec(), text.weights().to_vec())))?;
         for (name, stored) in [("1 bit", Stored::Bits), ("f32", Stored::F32)] {
             if matches!(stored, Stored::F32) && (count, components) != (16, 192) {
@@ -59,7 +72,13 @@ fn main() -> Result<()> {
             let entries = each(&documents, |text| stored.round_trip(&text.centroids(count)?, components))?;
             let bytes = count * stored.bytes(components);
             let default = if (count, components, bytes) == (16, 192, 384) { " (default)" } else { "" };
-            row(&format!("{count} centroids x {components} x {name}{default}"), bytes, &queries, &entries, components);
+            row(
+                &format!("{count} centroids x {components} x {name}{default}"),
+                bytes,
+                &queries,
+                &entries,
+                components,
+            );
         }
     }
     // The bound: every token, not grouped.
@@ -81,9 +100,11 @@ fn main() -> Result<()> {
         let whitening = fitted.view()?;
         let mut line = format!("{shrinkage:9}  ");
         for (count, components) in shapes {
-            let (documents, queries) = (pool.whiten(&whitening, components)?, questions.whiten(&whitening, components)?);
+            let (documents, queries) =
+                (pool.whiten(&whitening, components)?, questions.whiten(&whitening, components)?);
             let queries = each(&queries, |text| Ok((text.values().to_vec(), text.weights().to_vec())))?;
-            let entries = each(&documents, |text| Stored::Bits.round_trip(&text.centroids(count)?, components))?;
+            let entries =
+                each(&documents, |text| Stored::Bits.round_trip(&text.centroids(count)?, components))?;
             line += &format!(" {:5.2} ", figures(&queries, &entries, components).0);
         }
         println!("{line}");
@@ -100,7 +121,8 @@ struct Texts {
 impl Texts {
     fn read(folder: &Path, name: &str) -> Result<Self> {
         let part = |part: &str| npy(&folder.join(format!("l5/{name}_{part}.npy")));
-        let ((keys, shape), (scales, _), (offsets, _)) = (part("keys_i8")?, part("scale_f32")?, part("offsets_i32")?);
+        let ((keys, shape), (scales, _), (offsets, _)) =
+            (part("keys_i8")?, part("scale_f32")?, part("offsets_i32")?);
         let dim = *shape.get(1).ok_or("keys: two dimensions are needed")?;
         let mut texts = Vec::new();
         for ends in offsets.windows(2) {
@@ -175,7 +197,8 @@ impl Stored {
             }
             Self::I8 => {
                 let rows = vectors.chunks_exact(dim).map(|row| (row, largest(row) / 127.0));
-                rows.flat_map(|(row, step)| row.iter().map(move |x| (x / step).round_ties_even() * step)).collect()
+                rows.flat_map(|(row, step)| row.iter().map(move |x| (x / step).round_ties_even() * step))
+                    .collect()
             }
             Self::Bits => vectors.iter().map(|&x| if x < 0.0 { -1.0 } else { 1.0 }).collect(),
         })
@@ -189,13 +212,16 @@ fn row(name: &str, bytes: usize, queries: &[(Vec<f32>, Vec<f32>)], entries: &[Ve
 
 /// Recall@1, recall@5 and the mean reciprocal rank of MaxSim with weighted queries. Equal scores count as before.
 fn figures(queries: &[(Vec<f32>, Vec<f32>)], entries: &[Vec<f32>], dim: usize) -> (f64, f64, f64) {
-    let units: Vec<Vec<f32>> = entries.iter().map(|entry| entry.chunks_exact(dim).flat_map(unit).collect()).collect();
+    let units: Vec<Vec<f32>> =
+        entries.iter().map(|entry| entry.chunks_exact(dim).flat_map(unit).collect()).collect();
     let (mut first, mut five, mut mrr) = (0.0, 0.0, 0.0);
     for (i, (vectors, weights)) in queries.iter().enumerate() {
         let vectors: Vec<f32> = vectors.chunks_exact(dim).flat_map(unit).collect();
         let score = |entry: &Vec<f32>| {
-            let best = |q: &[f32]| entry.chunks_exact(dim).map(|c| dot(q, c)).fold(f32::NEG_INFINITY, f32::max);
-            let scores = vectors.chunks_exact(dim).zip(weights).map(|(q, w)| f64::from(*w) * f64::from(best(q)));
+            let best =
+                |q: &[f32]| entry.chunks_exact(dim).map(|c| dot(q, c)).fold(f32::NEG_INFINITY, f32::max);
+            let scores =
+                vectors.chunks_exact(dim).zip(weights).map(|(q, w)| f64::from(*w) * f64::from(best(q)));
             scores.sum::<f64>()
         };
         let scores: Vec<f64> = units.iter().map(score).collect();
@@ -230,17 +256,21 @@ fn compare(folder: &Path, fit: &mut WhiteningFit, pool: &Texts, questions: &Text
     let dim = pool.dim as usize;
     let fitted = fit.fit(pool.dim, 0.2)?;
     let whitening = fitted.view()?;
-    if let (Some((mean, _)), Some((matrix, _))) = (expected("calibration_mean_f32"), expected("calibration_W_f32")) {
+    if let (Some((mean, _)), Some((matrix, _))) =
+        (expected("calibration_mean_f32"), expected("calibration_W_f32"))
+    {
         let worst = whitening.mean().zip(&mean).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
         println!("mean: largest difference {worst:.1e}");
         // Column i of the matrix is direction i, but for its sign.
         let mut worst = [0.0f64; 2];
         for i in 0..dim {
             let theirs: Vec<f32> = matrix.iter().skip(i).step_by(dim).copied().collect();
-            let ours: Vec<f32> = whitening.direction(u32::try_from(i)?).ok_or("a direction is missing")?.collect();
+            let ours: Vec<f32> =
+                whitening.direction(u32::try_from(i)?).ok_or("a direction is missing")?.collect();
             let cosine = dot(&ours, &theirs) / (dot(&ours, &ours) * dot(&theirs, &theirs)).sqrt();
             let length = (dot(&ours, &ours) / dot(&theirs, &theirs)).sqrt();
-            worst = [worst[0].max(1.0 - f64::from(cosine.abs())), worst[1].max((f64::from(length) - 1.0).abs())];
+            worst =
+                [worst[0].max(1.0 - f64::from(cosine.abs())), worst[1].max((f64::from(length) - 1.0).abs())];
         }
         println!("directions: largest 1 - |cosine| {:.1e}, of lengths {:.1e}", worst[0], worst[1]);
     }

@@ -84,7 +84,11 @@ fn some<const N: usize>(
 }
 
 #[inline(always)]
-fn row_of<const N: usize, const CENTRE: bool>(row: &[[u8; 4]], centre: &[[u8; 4]], x: [&[f32]; N]) -> [f32; N] {
+fn row_of<const N: usize, const CENTRE: bool>(
+    row: &[[u8; 4]],
+    centre: &[[u8; 4]],
+    x: [&[f32]; N],
+) -> [f32; N] {
     let mut sums = [[0.0; LANES]; N];
     let (rows, row_rest) = row.as_chunks::<LANES>();
     let (centres, centre_rest) = centre.as_chunks::<LANES>();
@@ -174,7 +178,9 @@ mod tests {
 
     #[test]
     fn every_level_gives_the_bits_of_the_definition() {
-        for (dim, outputs, vectors) in [(1, 1, 1), (15, 3, 2), (16, 2, 4), (33, 5, 9), (384, 7, 6), (47, 1, 5)] {
+        for (dim, outputs, vectors) in
+            [(1, 1, 1), (15, 3, 2), (16, 2, 4), (33, 5, 9), (384, 7, 6), (47, 1, 5)]
+        {
             let (matrix, x) = (values(dim * outputs, 1), values(dim * vectors, 2));
             for centre in [values(dim, 3), vec![]] {
                 let expected: Vec<u32> = (0..vectors * outputs)

@@ -210,7 +210,10 @@ impl Clusters {
         self.taken -= 1;
         // Those that had b have to look for another; `changed` sees to those that had a.
         for group in 0..b {
-            if group != a && self.length(group).is_some() && self.partners.get(group).is_some_and(|p| p.at == Some(b)) {
+            if group != a
+                && self.length(group).is_some()
+                && self.partners.get(group).is_some_and(|p| p.at == Some(b))
+            {
                 let new = self.best_partner(group);
                 if let Some(entry) = self.partners.get_mut(group) {
                     *entry = new;
@@ -230,7 +233,8 @@ impl Clusters {
         }
         let mut directions: Vec<f32> = zeros((count * self.components) as u64)?;
         let components = self.components.max(1);
-        let groups = self.sums.chunks_exact(components).zip(&self.lengths).filter(|&(_, &length)| length > 0.0);
+        let groups =
+            self.sums.chunks_exact(components).zip(&self.lengths).filter(|&(_, &length)| length > 0.0);
         if groups.clone().next().is_none() {
             return Err(Error::caller(ErrorKind::Number { field: "the sum of the tokens' weights" }));
         }

@@ -124,7 +124,8 @@ impl WhiteningFit {
         }
         let vectors = eigen.U().col_iter().rev();
         for ((row, vector), value) in directions.chunks_exact_mut(dim).zip(vectors).zip(&eigenvalues) {
-            let largest = vector.iter().fold(0.0f64, |largest, x| if x.abs() > largest.abs() { *x } else { largest });
+            let largest =
+                vector.iter().fold(0.0f64, |largest, x| if x.abs() > largest.abs() { *x } else { largest });
             let scale = libm::sqrt(value + ridge);
             let signed = if largest < 0.0 { -scale } else { scale };
             for (to, x) in row.iter_mut().zip(vector.iter()) {

@@ -8,6 +8,8 @@
 mod centroids;
 #[cfg(feature = "linalg")]
 mod fit;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "alloc")]
 mod tokens;
 mod view;

@@ -60,7 +60,11 @@ impl WhitenedTokens {
         let (count, partial) = (keys.len() as u64, keys.remainder().len() as u64);
         if partial != 0 {
             let (needed, found) = (dim as u64, partial);
-            return Err(Error::caller(ErrorKind::Shape { field: "components of the last key", needed, found }));
+            return Err(Error::caller(ErrorKind::Shape {
+                field: "components of the last key",
+                needed,
+                found,
+            }));
         }
         let fetch = |token: u64, to: &mut [f32]| {
             let key = usize::try_from(token).ok().and_then(|token| rows.chunks_exact(dim).nth(token));

@@ -33,7 +33,8 @@ impl<'a> Whitening<'a> {
             return Err(Error::caller(ErrorKind::Argument { expected }));
         }
         let rows = u64::from(outputs).saturating_add(1);
-        let needed = size("the whitening", 0, &[rows, u64::from(dim), 4]).map_err(|e| Error::caller(e.kind()))?;
+        let needed =
+            size("the whitening", 0, &[rows, u64::from(dim), 4]).map_err(|e| Error::caller(e.kind()))?;
         let found = bytes.len() as u64;
         if needed != found {
             return Err(Error::caller(ErrorKind::Shape { field: "the number of bytes", needed, found }));
@@ -168,7 +169,11 @@ impl<'a> Whitening<'a> {
         let (whole, found) = (keys.chunks_exact(dim).len() as u64, keys.len() as u64);
         let needed = whole.saturating_mul(u64::from(self.dim));
         if needed != found {
-            return Err(Error::caller(ErrorKind::Shape { field: "the number of key components", needed, found }));
+            return Err(Error::caller(ErrorKind::Shape {
+                field: "the number of key components",
+                needed,
+                found,
+            }));
         }
         if components == 0 {
             return Err(Error::caller(ErrorKind::Argument { expected: "components: at least 1" }));
