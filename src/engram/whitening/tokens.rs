@@ -161,9 +161,9 @@ impl WhitenedTokens {
     /// groups are left, and each gives its direction. Stored as signs they are the fingerprint that finds most in few
     /// bytes; the score that goes with them is MaxSim.
     ///
-    /// Texts with fewer tokens than `count` repeat theirs. The same bits on every machine. Takes about
-    /// `tokens * (tokens + 4 * components)` operations for up to 256 tokens, `256 * (256 + 4 * components)` for each
-    /// further one, and never more than 1 MB beside `2 KB * components`.
+    /// Texts with fewer tokens than `count` repeat theirs. The same bits on every machine. Each token is compared with the
+    /// groups so far, at most 256: up to `512 * components` operations for a token. Memory is at most 1 MB and 2 KB for
+    /// each component.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] unless `count` is 1 to 256; [`ErrorKind::Number`] if every key is the whitening's mean;
