@@ -83,11 +83,7 @@ pub(super) struct Items {
 }
 
 /// Reads every input. `entries` belongs to the arrays among them, of which there is then one.
-pub(super) fn read(
-    inputs: &[PathBuf],
-    entries: Option<&Path>,
-    vector: VectorArg,
-) -> Result<Items, Problem> {
+pub(super) fn read(inputs: &[PathBuf], entries: Option<&Path>, vector: VectorArg) -> Result<Items, Problem> {
     let mut all: Option<Items> = None;
     let mut entries_used = false;
     for path in inputs {
@@ -95,7 +91,8 @@ pub(super) fn read(
         let start = bytes.as_ref();
         let found = if start.starts_with(&npy::MAGIC) {
             let Some(entries) = entries.filter(|_| !entries_used) else {
-                let message = if entries_used { "is a second array: --entries is for one" } else { NEEDS_ENTRIES };
+                let message =
+                    if entries_used { "is a second array: --entries is for one" } else { NEEDS_ENTRIES };
                 return Err(Problem::Usage(format!("{}: {message}", input::name(path))));
             };
             entries_used = true;
@@ -112,7 +109,9 @@ pub(super) fn read(
                     let theirs = shape_text(found.dim, found.per_entry);
                     let ours = shape_text(all.dim, all.per_entry);
                     let name = input::name(path);
-                    return Err(Problem::Usage(format!("{name}: an entry is {theirs}; before it was {ours}")));
+                    return Err(Problem::Usage(format!(
+                        "{name}: an entry is {theirs}; before it was {ours}"
+                    )));
                 }
                 if found.method != all.method {
                     all.method = Method::Unknown;
@@ -197,16 +196,23 @@ fn array(path: &Path, entries: &Path) -> Result<Items, Problem> {
             continue;
         }
         let number = number + 1;
-        let object: Map<String, Value> =
-            serde_json::from_slice(line).map_err(|error| at_line(number, format!("no JSON object: {error}")))?;
+        let object: Map<String, Value> = serde_json::from_slice(line)
+            .map_err(|error| at_line(number, format!("no JSON object: {error}")))?;
         let Some(vector) = vectors.next() else {
-            return Err(at_line(number, format!("there are more entries than the {rows} vectors of {}", input::name(path))));
+            return Err(at_line(
+                number,
+                format!("there are more entries than the {rows} vectors of {}", input::name(path)),
+            ));
         };
         let item = item(&source, &object, vector).map_err(|message| at_line(number, message))?;
         items.push(item);
     }
     if items.len() as u64 != rows {
-        return Err(Problem::Usage(format!("{source}: has {} entries, {} has {rows}", items.len(), input::name(path))));
+        return Err(Problem::Usage(format!(
+            "{source}: has {} entries, {} has {rows}",
+            items.len(),
+            input::name(path)
+        )));
     }
     Ok(Items { items, dim, per_entry, method: Method::Unknown })
 }
@@ -279,7 +285,10 @@ fn flat(path: &Path, bytes: &[u8]) -> Result<Items, Problem> {
     for (id, position) in live {
         if position.as_u64().is_none_or(|position| position >= entries.len() as u64) {
             let id = Escaped::new(id.as_bytes());
-            return Err(refuse(format!("id_to_position: '{id}' is at {position}, of {} entries", entries.len())));
+            return Err(refuse(format!(
+                "id_to_position: '{id}' is at {position}, of {} entries",
+                entries.len()
+            )));
         }
     }
     let mut items = Vec::new();
@@ -335,7 +344,9 @@ fn seconds(text: &str) -> Option<i64> {
     }
     let zone = match rest.as_bytes() {
         [] | b"Z" => 0,
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] if [h1, h2, m1, m2].iter().all(|c| c.is_ascii_digit()) => {
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2]
+            if [h1, h2, m1, m2].iter().all(|c| c.is_ascii_digit()) =>
+        {
             let two = |a: &u8, b: &u8| i64::from(a - b'0') * 10 + i64::from(b - b'0');
             let offset = two(h1, h2) * 3600 + two(m1, m2) * 60;
             if *sign == b'-' { -offset } else { offset }
@@ -385,7 +396,14 @@ mod tests {
         ] {
             assert_eq!(seconds(text), Some(stated), "{text}");
         }
-        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "2023-02-29T00:00:00Z", "2026-01-01T00:00:00X", "2026-01-01"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "2026-01-01T00:00:00X",
+            "2026-01-01",
+        ] {
             assert_eq!(seconds(text), None, "{text}");
         }
         assert_eq!(time_text(1_795_255_753), "2026-11-21T10:09:13Z");

@@ -13,6 +13,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::entries::{self, Items, VectorArg, shape_text, time_text};
+use super::fingerprint::{MethodArg, WhiteningFile};
 use super::vectors::{Array, StoreArg, StoreArgs, type_name};
 use crate::args::{Common, ContextArgs};
 use crate::exit::{Outcome, Output, Problem};
@@ -62,7 +63,7 @@ pub(crate) struct Build {
     pub(crate) metric: Option<MetricArg>,
     /// How the vectors were made [default: as certificates say, else unknown]
     #[arg(long, value_enum)]
-    pub(crate) method: Option<MethodName>,
+    pub(crate) method: Option<MethodArg>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// The whitening that made the vectors; the index remembers its digest
@@ -112,7 +113,9 @@ pub(crate) struct Remove {
 
 /// Show an index and its entries
 #[derive(Args)]
-#[command(after_help = "Example:\n  bitwire engram index show index.bit --json | jq -c '.entries[]' > entries.jsonl")]
+#[command(
+    after_help = "Example:\n  bitwire engram index show index.bit --json | jq -c '.entries[]' > entries.jsonl"
+)]
 pub(crate) struct ShowIndex {
     /// The index; - for standard input
     pub(crate) index: PathBuf,
@@ -187,33 +190,6 @@ impl MetricArg {
     }
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum MethodName {
-    Unknown,
-    Mean,
-    Svd,
-    Xkv,
-    Fourier,
-    Fourier2,
-    Whitened,
-    Centroids,
-}
-
-impl MethodName {
-    fn method(self) -> Method {
-        match self {
-            Self::Unknown => Method::Unknown,
-            Self::Mean => Method::MeanPool,
-            Self::Svd => Method::Svd,
-            Self::Xkv => Method::Xkv,
-            Self::Fourier => Method::FourierV1,
-            Self::Fourier2 => Method::FourierV2,
-            Self::Whitened => Method::WhitenedMean,
-            Self::Centroids => Method::WhitenedCentroids,
-        }
-    }
-}
-
 pub(super) fn run(verb: IndexVerb, out: &mut Output) -> Result<Outcome, Problem> {
     match verb {
         IndexVerb::Build(args) => build(&args, out),
@@ -234,8 +210,7 @@ fn build(args: &Build, out: &mut Output) -> Result<Outcome, Problem> {
     let mut inputs = paths(&args.inputs, &args.input);
     inputs.extend(args.whitening.as_deref());
     check_paths(&args.out, args.common.json, &inputs)?;
-    let whitening_prefix =
-        args.whitening.as_deref().map(|path| prefix(path, key.as_ref())).transpose()?;
+    let whitening_prefix = args.whitening.as_deref().map(|path| prefix(path, key.as_ref())).transpose()?;
     let Items { items, dim, per_entry, method } =
         entries::read(&args.inputs, args.input.entries.as_deref(), args.input.vector)?;
     let context = ContextArgs {
@@ -250,7 +225,7 @@ fn build(args: &Build, out: &mut Output) -> Result<Outcome, Problem> {
     let context = input::context(&context, dim)?;
     let metric = args.metric.map(MetricArg::metric);
     let metric = metric.unwrap_or(if per_entry > 1 { Metric::MaxSim } else { Metric::InnerProduct });
-    let method = args.method.map_or(method, MethodName::method);
+    let method = args.method.map_or(method, MethodArg::method);
     // The step has to suit all vectors.
     let all: Vec<f32> = match args.store.store {
         Some(StoreArg::Mu16) => items.iter().flat_map(|item| item.vectors.iter().copied()).collect(),
@@ -271,11 +246,11 @@ fn build(args: &Build, out: &mut Output) -> Result<Outcome, Problem> {
 
 /// What an index remembers of the whitening that made its vectors.
 fn prefix(path: &Path, key: Option<&Key>) -> Result<[u8; 8], Problem> {
-    let name = input::name(path);
-    let bytes = input::map(path)?;
-    let frame = input::frame(&name, bytes.as_ref(), key)?;
-    let digest = frame.digest().and_then(|digest| digest.first_chunk().copied());
-    digest.ok_or_else(|| Problem::Usage(format!("{name}: has no digest, by which an index would know it")))
+    let file = WhiteningFile::open(path)?;
+    let prefix = file.view(key)?.prefix();
+    prefix.ok_or_else(|| {
+        Problem::Usage(format!("{}: has no digest, by which an index would know it", file.name()))
+    })
 }
 
 /// Adds entries, and warns of components that saturate.
@@ -288,13 +263,19 @@ fn add_all(
     let mut saturated = 0;
     for item in items {
         if index.contains(item.cache_id()) {
-            let hint = if replacing { "comes twice" } else { "is in the index already; `index add --replace` replaces it" };
+            let hint = if replacing {
+                "comes twice"
+            } else {
+                "is in the index already; `index add --replace` replaces it"
+            };
             return Err(Problem::Usage(format!("{} {hint}", item.name())));
         }
         let added = index.add(&item.entry(per_entry), &item.vectors);
         saturated += added.map_err(|error| {
             let message = match error.kind() {
-                ErrorKind::NonFinite { column, .. } => format!("component {column} of a vector is not finite"),
+                ErrorKind::NonFinite { column, .. } => {
+                    format!("component {column} of a vector is not finite")
+                }
                 _ => error.to_string(),
             };
             Problem::Usage(format!("{}: {message}", item.name()))
@@ -325,11 +306,7 @@ fn parse<'a>(name: &str, bytes: &'a [u8], key: Option<&Key>) -> Result<Index<'a>
 }
 
 /// An index to be changed, with the context that it keeps.
-fn open<'a>(
-    name: &str,
-    bytes: &'a [u8],
-    key: Option<&Key>,
-) -> Result<(OwnedIndex, Frame<'a>), Problem> {
+fn open<'a>(name: &str, bytes: &'a [u8], key: Option<&Key>) -> Result<(OwnedIndex, Frame<'a>), Problem> {
     let view = parse(name, bytes, key)?;
     if view.frame().flags().authenticated() && key.is_none() {
         let message = "is signed: give its key, with which the new one is signed";
@@ -371,11 +348,8 @@ fn add(args: &Add, out: &mut Output) -> Result<Outcome, Problem> {
     let saturated = add_all(&mut index, &items, per_entry, args.replace)?;
     let bytes = frame(&index, old_frame.ctx(), old_frame.context_json(), key.as_ref())?;
     input::write(&args.index, &bytes, out)?;
-    let more = vec![
-        ("added", items.len().into()),
-        ("replaced", replaced.into()),
-        ("saturated", saturated.into()),
-    ];
+    let more =
+        vec![("added", items.len().into()), ("replaced", replaced.into()), ("saturated", saturated.into())];
     report("engram-index-add", &args.index, &bytes, key.as_ref(), args.common.json, more, out)
 }
 

@@ -237,15 +237,15 @@ impl KeyFile {
         if !self.is_array() && args.head_dim.is_none() {
             return Err(self.usage("RoPE turns each head by itself: give --head-dim D".to_owned()));
         }
-        Rope::new(base, pairs, args.rope_dims.unwrap_or(head_dim)).map(Some).map_err(|error| self.unfit(error))
+        Rope::new(base, pairs, args.rope_dims.unwrap_or(head_dim))
+            .map(Some)
+            .map_err(|error| self.unfit(error))
     }
 
     fn block(&self, asked: u32, part: Part, head_dim: u32) -> Result<u32, Problem> {
         let own = match part {
             Part::Keys => key_hadamard_block(head_dim),
-            Part::Values => {
-                Some(VALUE_HADAMARD_BLOCK).filter(|block| head_dim.is_multiple_of(*block))
-            }
+            Part::Values => Some(VALUE_HADAMARD_BLOCK).filter(|block| head_dim.is_multiple_of(*block)),
         };
         let missing = || {
             let message = format!("llama.cpp does not rotate heads of {head_dim}: give --hadamard=BLOCK");

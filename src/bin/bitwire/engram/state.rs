@@ -22,7 +22,9 @@ use crate::mirror::check_paths;
 /// llama-cpp-python 0.3.9 to 0.3.36. The blob does not describe itself: all layouts are tried, and the one that fits is
 /// shown.
 #[derive(Args)]
-#[command(after_help = "Example:\n  bitwire engram state chat.state --json | jq '.caches[0].streams[0].cell_count'")]
+#[command(
+    after_help = "Example:\n  bitwire engram state chat.state --json | jq '.caches[0].streams[0].cell_count'"
+)]
 pub(crate) struct StateArgs {
     /// The blob; - for standard input
     pub(crate) blob: PathBuf,

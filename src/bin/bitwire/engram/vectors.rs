@@ -72,7 +72,6 @@ pub(super) fn type_name(kind: VectorType) -> &'static str {
 
 /// Vectors as they are stored.
 pub(super) struct Stored {
-    pub(super) kind: VectorType,
     pub(super) dtype: Dtype,
     /// Bytes of a vector's components over the size of an element.
     pub(super) columns: u64,
@@ -92,7 +91,7 @@ pub(super) fn store(kind: VectorType, dim: usize, values: &[f32]) -> Result<Stor
     };
     let row_len = kind.row_len(u32::try_from(dim).unwrap_or(u32::MAX));
     let mut stored =
-        Stored { kind, dtype, columns: row_len / size, bytes: Vec::new(), scales: Vec::new(), saturated: 0 };
+        Stored { dtype, columns: row_len / size, bytes: Vec::new(), scales: Vec::new(), saturated: 0 };
     for vector in values.chunks(dim.max(1)) {
         let start = stored.bytes.len();
         stored.bytes.resize(start + usize::try_from(row_len).unwrap_or(usize::MAX), 0);
