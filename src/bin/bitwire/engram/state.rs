@@ -94,6 +94,7 @@ pub(super) fn show(args: &StateArgs, out: &mut Output) -> Result<Outcome, Proble
             ("file", name.into()),
             ("bytes", bytes.len().into()),
             ("envelope", envelope_json(state.envelope(), bytes)),
+            ("layout_name", state.layout().to_string().into()),
             ("layout", layout_json(state.layout(), state.envelope())),
             ("output_section", outputs_json(&state)),
             ("caches", state.caches().map(|cache| cache_json(&cache, args.sha256)).collect()),
@@ -182,7 +183,6 @@ fn layout_json(layout: Layout, envelope: &Envelope<'_>) -> Value {
         Extension::XyToken => 12,
     };
     json!({
-        "name": layout.to_string(),
         "kind": envelope.kind(),
         "mem": memory,
         "output_section": layout.outputs,
@@ -190,6 +190,8 @@ fn layout_json(layout: Layout, envelope: &Envelope<'_>) -> Value {
         "ext_size": extension,
         "has_v": layout.values,
         "no_data": !layout.data,
+        // Of hybrid models, which are not read.
+        "rec_present": null,
     })
 }
 
@@ -223,14 +225,14 @@ fn stream_json(stream: &Stream<'_>, sha256: bool) -> Value {
     let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
     put("cell_count", stream.cell_count().into());
     put("cells_offset", stream.cells_offset().into());
-    put("cells", stream.cells().map(|cell| cell_json(&cell)).collect());
-    // Without cells there is nothing more, as a rule.
+    // A stream without cells has nothing more, as a rule.
     if stream.cell_count() > 0 || stream.layer_count() > 0 {
+        put("cells", stream.cells().map(|cell| cell_json(&cell)).collect());
         put("v_trans", u32::from(stream.is_transposed()).into());
         put("n_layer", stream.layer_count().into());
+        put("k", stream.keys().map(|tensor| tensor_json(&tensor, sha256)).collect());
+        put("v", stream.values().map(|tensor| tensor_json(&tensor, sha256)).collect());
     }
-    put("k", stream.keys().map(|tensor| tensor_json(&tensor, sha256)).collect());
-    put("v", stream.values().map(|tensor| tensor_json(&tensor, sha256)).collect());
     members.into()
 }
 
