@@ -75,7 +75,7 @@ fn engrams_methods_give_its_results() {
     );
     let (told, found) = print(" --method svd --back-project");
     near(&found, &stated("svd_r160_clamped.backproj.npy"), 1e-5);
-    assert_eq!(told["rows"], 9 * 4 * 24);
+    assert_eq!(told["rows"], 9 * 2 * 24);
     // Signs are another's choice there.
     let (_, found) = print(" --method svd --gate 6");
     let absolute = |values: Vec<f64>| values.into_iter().map(f64::abs).collect::<Vec<_>>();
@@ -85,7 +85,7 @@ fn engrams_methods_give_its_results() {
     assert_eq!(told["groups"], 3);
 }
 
-/// [1, 1, 1, 4] keys.
+/// One key of three components.
 fn tiny() -> Folder {
     let folder = Folder::new();
     folder.put("k.npy", npy("<f4", false, &[1, 1, 1, 3], &f32s(&[1.0, -2.0, 0.25])));

@@ -44,7 +44,7 @@ const INPUTS: &str = "Inputs:\n  \
 #[command(after_help = format!("Example:\n  \
     bitwire engram index build index.bit kv llama-8b svd notes/*.eng --metric cosine --store mu16\n\n{INPUTS}"))]
 pub(crate) struct Build {
-    /// File to write
+    /// File to write; - for standard output
     pub(crate) out: PathBuf,
     /// Id of the vector space
     #[arg(value_name = "SPACE")]
@@ -512,7 +512,8 @@ fn search(args: &SearchArgs, out: &mut Output) -> Result<Outcome, Problem> {
     });
     let (several, single) = (is_several(&index, &query), found.len() == 1);
     if args.common.json {
-        let results: Value = if several { results.collect() } else { results.last().unwrap_or_default() };
+        let results: Value =
+            if several { results.collect() } else { results.last().unwrap_or_else(|| json!([])) };
         let members = vec![
             ("file", name.into()),
             ("metric", metric_name(index.search().metric()).into()),

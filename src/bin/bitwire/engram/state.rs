@@ -18,9 +18,8 @@ use crate::mirror::check_paths;
 
 /// Show what is in a state blob of llama.cpp
 ///
-/// Reads what llama_state_get_data, llama_state_save_file, llama_state_seq_get_data and llama_state_seq_save_file write, of
-/// llama-cpp-python 0.3.9 to 0.3.36. The blob does not describe itself: all layouts are tried, and the one that fits is
-/// shown.
+/// Reads what llama_state_get_data, llama_state_save_file, llama_state_seq_get_data and llama_state_seq_save_file write. The blob
+/// does not describe itself: all layouts that llama.cpp is known to have written are tried, and the one that fits is shown.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  bitwire engram state chat.state --json | jq '.caches[0].streams[0].cell_count'"
