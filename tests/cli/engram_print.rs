@@ -80,7 +80,7 @@ fn engrams_methods_give_its_results() {
     let (_, found) = print(" --method svd --gate 6");
     let absolute = |values: Vec<f64>| values.into_iter().map(f64::abs).collect::<Vec<_>>();
     near(&absolute(found), &absolute(stated("svd_r160_gate6.state_vec.npy")), 1e-5);
-    let (told, found) = print(" --method xkv");
+    let (told, found) = print(" --method xkv --rank 12");
     near(&absolute(found), &absolute(stated("xkv_spec.state_vec.npy")), 1e-5);
     assert_eq!(told["groups"], 3);
 }

@@ -106,7 +106,7 @@ fn blobs_that_are_none() {
     folder.put("empty", b"");
     folder
         .bitwire("engram state empty")
-        .refused("empty: truncated: a state blob needs 4 bytes, 0 are there (at byte 0)");
+        .refused("empty: truncated: n_stream needs 4 bytes, 0 are there (at byte 0)");
     // One cell of a sequence of 0.3.16 without v_trans, and the recurrent state of a cell, look the same: seq_id, one cell,
     // 0, one layer, R or K of one f32, S or V of one f32.
     let words = [1u32, 0, 0, 0, 1, 0, 4, 0, 0, 0, 4, 0, 0];
