@@ -38,6 +38,7 @@ for target in "${targets[@]}"; do
     index) corpus=(chunk index) ;;
     *) corpus=("$target") ;;
     esac
+    if [ "$target" = certificate ]; then seeds+=("../tests/data/engram/eigengram"); fi
     for more in "artifacts/$target" "${corpus[@]/#/../tests/corpus/}" "../tests/data/$target"; do
         if [ -d "$more" ]; then seeds+=("$more"); fi
     done

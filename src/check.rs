@@ -1,6 +1,7 @@
 //! All that can be checked of a frame, whatever its kind.
 
 use crate::beacon::Beacon;
+use crate::engram::index::Index as EngramIndex;
 use crate::error::Result;
 use crate::frame::{Frame, Kind};
 use crate::ledger::{Chunk, Index};
@@ -22,6 +23,7 @@ impl Frame<'_> {
             Kind::LEDGER_INDEX => Index::from_frame(self).map(|_| ()),
             Kind::MIRROR => MirrorView::from_frame(self).map(|_| ()),
             Kind::BLOCKS => Blocks::from_frame(self).map(|_| ()),
+            Kind::ENGRAM_INDEX => EngramIndex::from_frame(self).map(|_| ()),
             _ => Ok(()),
         }
     }

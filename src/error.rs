@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::engram::state::LayoutSet;
+
 /// The result of every fallible function of this crate that does no I/O.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
@@ -424,6 +426,114 @@ kinds! {
     };
 
     // -- engram (spec/engram.md)
+    /// A state file of a version not known here.
+    StateVersion {
+        /// The version found.
+        found: u32,
+    };
+    /// The name of a model's architecture that is none, or not the one stated.
+    StateArch {
+        /// The name found.
+        found: Snippet,
+    };
+    /// A model whose memory cannot be walked without the model: attention and a recurrent state, or records of its own.
+    StateMemory {
+        /// The model's architecture.
+        found: Snippet,
+    };
+    /// More than one layout fits a state blob.
+    Ambiguous {
+        /// Those that do.
+        layouts: LayoutSet,
+    };
+    /// A number that stands for yes or no is neither.
+    Bool {
+        /// Which.
+        field: &'static str,
+        /// The number found.
+        found: u32,
+    };
+    /// The type of a tensor that is unknown, or that it cannot have.
+    GgmlType {
+        /// ggml's number of the type.
+        found: i32,
+        /// Whether the tensor is transposed, which quantised ones cannot be.
+        transposed: bool,
+    };
+    /// The row of a tensor is not a whole number of its type's blocks.
+    RowSize {
+        /// Bytes of the row.
+        found: u64,
+        /// Bytes of a block.
+        block_size: u64,
+    };
+    /// Streams of a cache, or layers of a stream, are not alike.
+    StreamsDiffer {
+        /// In what.
+        field: &'static str,
+    };
+    /// A blob has the headers of its tensors alone.
+    NoTensorData;
+    /// The keys of a token are not a whole number of heads.
+    HeadDim {
+        /// Components of all heads.
+        width: u32,
+        /// Components of a head, as stated.
+        head_dim: u32,
+    };
+    /// The first four bytes are not `EGR1`: no EIGENGRAM certificate.
+    CertificateMagic {
+        /// The bytes found.
+        found: [u8; 4],
+        /// Whether it looks like a safetensors file, which may be named .eng as well.
+        safetensors: bool,
+    };
+    /// A certificate of a version that is not known.
+    CertificateVersion {
+        /// The version found.
+        found: u8,
+    };
+    /// A certificate has neither of the lengths that its own fields give.
+    CertificateLength {
+        /// Its length.
+        found: u64,
+        /// The length with the header of 99 bytes.
+        header_99: u64,
+        /// The length with the header of 107 bytes.
+        header_107: u64,
+    };
+    /// A short text of a certificate is not ASCII followed by nothing but zero bytes.
+    CertificateText {
+        /// Which.
+        field: &'static str,
+    };
+    /// A range of layers that takes in none of those there are.
+    NoLayers {
+        /// Where the range starts.
+        start: u32,
+        /// Where it ends.
+        end: u32,
+        /// Layers there are.
+        layers: u32,
+    };
+    /// A key with a value that is NaN or infinite.
+    NonFiniteKey {
+        /// Its layer, from 0.
+        layer: u32,
+        /// Its head.
+        head: u32,
+        /// Its token.
+        token: u32,
+        /// The component.
+        component: u32,
+    };
+    /// A frequency over the layers that is not there.
+    Frequency {
+        /// Which one.
+        found: u32,
+        /// Layers there are; their frequencies are 0 to half of that.
+        layers: u32,
+    };
 
     // -- safetensors files
     /// A safetensors file that is none.
@@ -658,6 +768,38 @@ impl fmt::Display for ErrorKind {
                 write!(f, "token {index} of the chunk is not a whole number from 0 to 4294967295")
             }
             Self::TinyMindHash { place } => write!(f, "the SHA-256 in {place} does not match"),
+            Self::StateVersion { found } => {
+                write!(
+                    f,
+                    "version {found} of a state file is not known (9 and 10 are for sessions, 2 and 3 for sequences)"
+                )
+            }
+            Self::StateArch { found } => write!(f, "\"{found}\" is not the name of the model's architecture"),
+            Self::StateMemory { found } => {
+                write!(
+                    f,
+                    "the memory of \"{found}\" cannot be walked without the model: it is not of keys and values alone"
+                )
+            }
+            Self::Ambiguous { layouts } => {
+                write!(
+                    f,
+                    "more than one layout fits ({layouts}): state the model's architecture or the layout"
+                )
+            }
+            Self::Bool { field, found } => write!(f, "{field} is {found}, needed is 0 or 1"),
+            Self::GgmlType { found, transposed } => {
+                let which = if transposed { "transposed " } else { "" };
+                write!(f, "a {which}tensor cannot have ggml type {found}")
+            }
+            Self::RowSize { found, block_size } => {
+                write!(f, "a row of {found} bytes is not made of blocks of {block_size}")
+            }
+            Self::StreamsDiffer { field } => write!(f, "{field} is not that of the one before"),
+            Self::NoTensorData => f.write_str("the blob has the headers of its tensors alone"),
+            Self::HeadDim { width, head_dim } => {
+                write!(f, "keys of {width} components are not made of heads of {head_dim}")
+            }
             Self::BlockDims { found } => {
                 let s = if found == 1 { "" } else { "s" };
                 write!(
@@ -676,6 +818,35 @@ impl fmt::Display for ErrorKind {
                  has a mirror"
             ),
             Self::OutOfMemory { needed } => write!(f, "{needed} bytes of memory are not to be had"),
+            Self::CertificateMagic { safetensors: true, .. } => {
+                write!(f, "a safetensors file, not a certificate: engrams of both kinds are named .eng")
+            }
+            Self::CertificateMagic { .. } => {
+                write!(f, "not an EIGENGRAM certificate: the magic is not 45 47 52 31")
+            }
+            Self::CertificateVersion { found } => {
+                write!(f, "a certificate of version {found}; known is version 1")
+            }
+            Self::CertificateLength { found, header_99, header_107 } => write!(
+                f,
+                "the certificate has {found} bytes; its fields give {header_107} with a header of 107 bytes, and \
+                 {header_99} with one of 99: cut, or followed by something"
+            ),
+            Self::CertificateText { field } => {
+                write!(f, "{field} is not ASCII followed by nothing but zero bytes")
+            }
+            Self::NoLayers { start, end, layers } => {
+                write!(f, "layers {start} to {end} (exclusive) are none of the {layers} layers there are")
+            }
+            Self::NonFiniteKey { layer, head, token, component } => write!(
+                f,
+                "layer {layer}, head {head}, token {token}: component {component} of the key is not finite"
+            ),
+            Self::Frequency { found, layers } => write!(
+                f,
+                "frequency {found} is not there: {layers} layers have the frequencies 0 to {}",
+                layers / 2
+            ),
             Self::Safetensors { reason } => write!(f, "safetensors: {reason}"),
             Self::UnknownTensor => write!(f, "the file has no tensor of that name"),
             Self::TensorType { needed, found } => {

@@ -543,6 +543,10 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     let mut seeds = files(&format!("tests/corpus/{corpus}"));
     seeds.extend(files(&format!("tests/data/{target}")));
     seeds.extend(built(target));
+    if target == "certificate" {
+        let engrams = files("tests/data/engram/eigengram");
+        seeds.extend(engrams.into_iter().filter(|file| file.starts_with(b"EGR1")));
+    }
     if matches!(target, "beacon" | "chunk" | "context" | "frame" | "index" | "inspect") {
         seeds.extend(vectors());
     }
@@ -661,6 +665,7 @@ macro_rules! bodies {
 
 bodies! {
     beacon: 3000,
+    certificate: 3000,
     chunk: 2000,
     context: 4000,
     crc16: 1000,

@@ -5,18 +5,21 @@
 //! what rounds beyond the largest finite value is infinite, and every NaN becomes the positive quiet one without
 //! payload, 7E00 or 7FC0, on every level.
 
+use super::blocks::Float;
+
 /// The one NaN that comes out of arithmetic.
 pub(crate) const NAN: u32 = 0x7FC0_0000;
 
+/// The bit that a quiet NaN has and a signalling one has not.
+const QUIET: u32 = 0x40_0000;
+
 /// All ones where `condition` holds: as arithmetic, since a choice may end up as a branch, which no vector has.
-#[cfg(any(test, feature = "alloc", not(feature = "simd")))]
 #[inline(always)]
 fn mask(condition: bool) -> u32 {
     u32::from(condition).wrapping_neg()
 }
 
 /// f32 of a binary16.
-#[cfg(any(test, feature = "alloc", not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn from_f16(half: u16) -> f32 {
     let magnitude = u32::from(half & 0x7FFF);
@@ -27,7 +30,6 @@ pub(crate) fn from_f16(half: u16) -> f32 {
 }
 
 /// The nearest binary16.
-#[cfg(any(test, not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn to_f16(x: f32) -> u16 {
     let bits = x.to_bits();
@@ -46,7 +48,6 @@ pub(crate) fn to_f16(x: f32) -> u16 {
 }
 
 /// f32 of a bfloat16.
-#[cfg(any(test, not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn from_bf16(half: u16) -> f32 {
     f32::from_bits(u32::from(half) << 16)
@@ -62,10 +63,57 @@ pub(crate) fn to_bf16(x: f32) -> u16 {
     ((NAN & nan | rounded & !nan) >> 16) as u16
 }
 
+/// f32 of a binary16; a NaN comes out quiet, with the sign and payload that it has.
+#[inline(always)]
+pub(crate) fn from_f16_quiet(half: u16) -> f32 {
+    let nan = mask(half & 0x7FFF > 0x7C00);
+    f32::from_bits(from_f16(half).to_bits() | nan & QUIET)
+}
+
+/// f32 of as many little-endian values as both have room for. The same bits at every level: a NaN of binary16 comes out
+/// quiet, all else is kept.
+pub(crate) fn widen(float: Float, bytes: &[u8], out: &mut [f32]) {
+    match float {
+        Float::F32 => {
+            for (to, from) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *to = f32::from_le_bytes(*from);
+            }
+        }
+        #[cfg(feature = "simd")]
+        Float::F16 | Float::Bf16 => widen_at(super::level(), float == Float::F16, bytes, out),
+        #[cfg(not(feature = "simd"))]
+        Float::F16 | Float::Bf16 => widen_portable(float == Float::F16, bytes, out),
+    }
+}
+
+/// `f16` or bfloat16, in plain Rust.
+#[cfg(any(test, not(feature = "simd")))]
+fn widen_portable(f16: bool, bytes: &[u8], out: &mut [f32]) {
+    let values = out.iter_mut().zip(bytes.as_chunks().0);
+    if f16 {
+        for (to, from) in values {
+            *to = from_f16_quiet(u16::from_le_bytes(*from));
+        }
+    } else {
+        for (to, from) in values {
+            *to = from_bf16(u16::from_le_bytes(*from));
+        }
+    }
+}
+
+#[cfg(feature = "simd")]
+fn widen_at(level: fearless_simd::Level, f16: bool, bytes: &[u8], out: &mut [f32]) {
+    fearless_simd::dispatch!(level, token => if f16 {
+        simd::widen::<_, true>(token, bytes, out);
+    } else {
+        simd::widen::<_, false>(token, bytes, out);
+    });
+}
+
 /// 16 values at once.
 #[cfg(feature = "simd")]
 pub(crate) mod simd {
-    use super::NAN;
+    use super::{NAN, QUIET};
     use fearless_simd::{prelude::*, *};
 
     /// `x`, or the one NaN.
@@ -124,6 +172,44 @@ pub(crate) mod simd {
     pub(crate) fn from_bf16<S: Simd>(half: u16x16<S>) -> f32x16<S> {
         let (low, high) = half.widen();
         (low.combine(high) << 16).bitcast()
+    }
+
+    /// f32 of little-endian binary16 or bfloat16.
+    #[inline(always)]
+    pub(super) fn widen<S: Simd, const F16: bool>(simd: S, bytes: &[u8], out: &mut [f32]) {
+        let (groups, rest) = bytes.as_chunks::<2>().0.as_chunks::<16>();
+        let (out_groups, out_rest) = out.as_chunks_mut::<16>();
+        // The last group of the one that is longer is left over: what the other has of it is a rest.
+        let rest = groups.get(out_groups.len()).map_or(rest, |group| group.as_slice());
+        for (to, from) in out_groups.iter_mut().zip(groups) {
+            *to = widen_group::<S, F16>(simd, from);
+        }
+        let out_rest = out_groups.get_mut(groups.len()).map_or(out_rest, |group| group.as_mut_slice());
+        if !out_rest.is_empty() && !rest.is_empty() {
+            let mut padded = [[0; 2]; 16];
+            for (to, from) in padded.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            for (to, from) in out_rest.iter_mut().zip(widen_group::<S, F16>(simd, &padded)).take(rest.len()) {
+                *to = from;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn widen_group<S: Simd, const F16: bool>(simd: S, bytes: &[[u8; 2]; 16]) -> [f32; 16] {
+        let mut half = [0; 16];
+        for (half, bytes) in half.iter_mut().zip(bytes) {
+            *half = u16::from_le_bytes(*bytes);
+        }
+        let half = u16x16::simd_from(simd, half);
+        if !F16 {
+            return from_bf16(half).into();
+        }
+        let x = from_f16(half);
+        let bits: u32x16<S> = x.bitcast();
+        let quiet: f32x16<S> = (bits | u32x16::splat(simd, QUIET)).bitcast();
+        x.simd_eq(x).select(x, quiet).into()
     }
 
     /// The nearest bfloat16.
@@ -315,5 +401,47 @@ mod tests {
                 assert_eq!((f16, bf16), (x.map(to_f16), x.map(to_bf16)), "{level:?}: {x:?}");
             }
         }
+    }
+
+    /// By [`from_f16`] and [`from_bf16`] one at a time, which the tests above hold to `half`.
+    #[test]
+    fn widened_slices() {
+        let bytes: std::vec::Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        for (float, expected) in [
+            (Float::F16, (|h| from_f16(h).to_bits()) as fn(u16) -> u32),
+            (Float::Bf16, |h| u32::from(h) << 16),
+        ] {
+            let expected = |h: u16| {
+                let bits = expected(h);
+                if float == Float::F16 && f32::from_bits(bits).is_nan() { bits | 0x40_0000 } else { bits }
+            };
+            let check = |widen: &dyn Fn(&[u8], &mut [f32])| {
+                let mut out = std::vec![0.0; 1 << 16];
+                widen(&bytes, &mut out);
+                for (h, x) in (0..=u16::MAX).zip(&out) {
+                    assert_eq!(x.to_bits(), expected(h), "{float:?} {h:04x}");
+                }
+                // Every rest, of the output and of the bytes, off by any alignment.
+                for (from, to) in (0..50).flat_map(|from| (0..50).map(move |to| (from, to))) {
+                    let mut out = [1.5f32; 50];
+                    widen(&bytes[0x7BD1..][..2 * from + from % 2], &mut out[..to]);
+                    for (i, x) in out.iter().enumerate() {
+                        let at = 0x7BD1 + 2 * i;
+                        let half = u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+                        let bits = if i < from.min(to) { expected(half) } else { 1.5f32.to_bits() };
+                        assert_eq!(x.to_bits(), bits, "{float:?} {from} {to} {i}");
+                    }
+                }
+            };
+            check(&|bytes, out| widen(float, bytes, out));
+            check(&|bytes, out| widen_portable(float == Float::F16, bytes, out));
+            #[cfg(feature = "simd")]
+            for level in crate::arch::levels() {
+                check(&|bytes, out| widen_at(level, float == Float::F16, bytes, out));
+            }
+        }
+        let mut out = [0.0; 2];
+        widen(Float::F32, &[1, 0, 0xA0, 0x7F, 0, 0, 0x20, 0x41, 9], &mut out);
+        assert_eq!(out.map(f32::to_bits), [0x7FA0_0001, 0x4120_0000]);
     }
 }

@@ -8,10 +8,13 @@ pub(crate) mod blocks;
 #[cfg(all(feature = "simd", any(target_arch = "x86", target_arch = "x86_64")))]
 mod clmul;
 pub(crate) mod crc16;
+pub(crate) mod ggml;
 pub(crate) mod half;
 pub(crate) mod moments;
 pub(crate) mod mu16;
 pub(crate) mod pack;
+pub(crate) mod rotation;
+pub(crate) mod search;
 #[cfg(any(test, feature = "std"))]
 pub(crate) mod sha256;
 

@@ -13,3 +13,4 @@ pub mod state;
 pub mod whitening;
 
 pub use keys::{KeyShape, KeySource, Keys};
+pub use rotation::{Angle, Pairs, Rope, Unrotated, VALUE_HADAMARD_BLOCK, hadamard, key_hadamard_block};

@@ -15,6 +15,7 @@
 mod beacon;
 #[doc(hidden)]
 pub mod blocks;
+mod certificate;
 mod context;
 mod frame;
 mod inspect;
@@ -36,6 +37,7 @@ mod second_reader;
 mod tinymind;
 
 pub use beacon::{beacon, results};
+pub use certificate::certificate;
 pub use context::context;
 pub use frame::frame;
 pub use inspect::inspect;
@@ -63,6 +65,7 @@ pub type Body = fn(&[u8]);
 /// Every body with the name of its target.
 pub const TARGETS: &[(&str, Body)] = &[
     ("beacon", beacon),
+    ("certificate", certificate),
     ("chunk", chunk),
     ("context", context),
     ("crc16", crc16),

@@ -8,6 +8,7 @@
 mod common;
 mod support;
 
+mod engram;
 mod frames;
 mod ledger;
 mod ledger_trouble;

@@ -1,6 +1,7 @@
 //! Holds the library to spec/vectors, which were made from the documents alone.
 #![cfg(all(feature = "alloc", feature = "hmac"))]
 
+mod certificate;
 #[cfg(feature = "std")]
 mod ledger;
 mod mirror;

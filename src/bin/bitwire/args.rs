@@ -9,6 +9,7 @@ use bitwire::beacon::mu16::Step;
 use bitwire::beacon::stats::Sigma;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::engram::args::EngramVerb;
 use crate::ledger::args::LedgerVerb;
 use crate::mirror::args::MirrorVerb;
 
@@ -47,6 +48,11 @@ pub(crate) enum Verb {
     Mirror {
         #[command(subcommand)]
         verb: MirrorVerb,
+    },
+    /// Fingerprint contexts by their keys, and find them again
+    Engram {
+        #[command(subcommand)]
+        verb: EngramVerb,
     },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bitwire completions bash > /etc/bash_completion.d/bitwire")]

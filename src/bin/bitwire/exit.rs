@@ -80,6 +80,9 @@ pub(crate) fn is_verdict(kind: ErrorKind) -> bool {
             | K::Kind { .. }
             | K::TooLarge { .. }
             | K::ContextDiffers
+            | K::CertificateMagic { .. }
+            | K::CertificateVersion { .. }
+            | K::CertificateLength { .. }
     )
 }
 

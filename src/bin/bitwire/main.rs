@@ -4,6 +4,7 @@
 
 mod args;
 mod beacon;
+mod engram;
 mod exit;
 mod explain;
 mod input;
@@ -76,6 +77,7 @@ fn run(verb: Verb, out: &mut Output) -> Result<Outcome, Problem> {
         Verb::Scl { verb: SclVerb::Import(args) } => scl::import(&args, out),
         Verb::Ledger { verb } => ledger::run(verb, out),
         Verb::Mirror { verb } => mirror::run(verb, out),
+        Verb::Engram { verb } => engram::run(verb, out),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bitwire", out.bytes());
             Ok(Outcome::Good)
