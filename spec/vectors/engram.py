@@ -26,7 +26,7 @@ RECURRENT = frozenset("mamba mamba2 rwkv6 rwkv6qwen2 rwkv7 arwkv7".split())
 HYBRID = frozenset("""jamba falcon-h1 plamo2 granitehybrid lfm2 lfm2moe nemotron_h nemotron_h_moe qwen3next kimi-linear kimi-k3 bailingmoe3 qwen35
     qwen35moe qwen4exp deepseek4 minimax-01 glm5next""".split())
 # a few: cases use no others of this class
-ATTENTION = frozenset("llama qwen2 qwen2vl qwen3 gemma2 gemma3 deepseek2 bert phi3".split())
+ATTENTION = frozenset("llama qwen2 qwen2vl qwen3 gemma2 gemma3 deepseek2 phi3".split())
 
 # id -> name, elements of a block, bytes of a block
 TYPES = {
@@ -143,8 +143,10 @@ class Input:
 def read_name(i):
     at = i.at
     n = i.u32()
-    if not 1 <= n <= 64:
+    if n < 1:
         raise Bad("StateArch", at)
+    if n > 64:
+        raise Bad("TooLarge", at)
     at = i.at
     name = i.take(n)
     if not NAME_CHARACTERS.issuperset(name):
@@ -183,11 +185,10 @@ def read_state(data, arch=None, layout=None):
             i = Input(data)
             name, at = read_name(i)
             known = class_of(name) is not None
+        except Bad:
+            name = None                     # nor a state: what is wrong with a name is no reason to refuse a sequence
+        if name is not None:
             search.behind({"kind": "state", "arch": name}, at, i.at)
-        except Bad as error:
-            if known:
-                raise
-            search.failed(error, error.offset)
         if not known:
             search.behind({"kind": "seq"}, None, 0)
     return search.result()
@@ -252,7 +253,10 @@ class Walk:
         found = {"offset": i.at}
         found["output_pos"] = i.words(i.u32())
         for name in ("logits", "embeddings"):
+            at = i.at
             n = i.u64()
+            if 4 * n >= U64:
+                raise Bad("Size", at)
             found[name + "_offset"] = i.at
             found[name] = i.take(4 * n).hex()
         return found
@@ -317,10 +321,9 @@ class Walk:
         cell = {"pos": pos}
         if layout.ext:
             cell["ext"] = [i.i32() for _ in range(layout.ext // 4)]
-        ids = []
-        for _ in range(n):
-            at = i.at
-            seq_id = i.i32()
+        ids, at = [], i.at - 4
+        for seq_id in i.words(n):
+            at += 4
             if not 0 <= seq_id < MAX_SEQ:
                 raise Bad("Number", at)
             if ids and seq_id <= ids[-1]:
@@ -667,10 +670,10 @@ def envelope_cases(c):
         c.computed("magic-turned-%08x" % magic, "the magic in the other order of bytes", data[::-1] + made(STATE, "kv").data[4:])
     for n in range(4):
         c.no("bytes-%d" % n, "%d bytes" % n, bytes(n), "Truncated", 0)
-    c.computed("zeros-4", "no name and no streams", bytes(4), layout="kv")
+    c.no("zeros-4", "no name and no streams", bytes(4), "Shape", 0, layout="kv")
     c.no("file2-no-memory", "the memory is missing", Blob(FILE2, "none").data, "Truncated", 16)
     c.no("seq-no-memory", "the memory is missing", Blob(SEQ, "none").data, "Truncated", 8)
-    c.yes("seq-arch-none", "the name is stated: a model without a cache", Blob(SEQ, "none"), arch="bert")
+    c.yes("seq-none-stated", "nothing, as stated", Blob(SEQ, "none"), layout="none")
 
 
 def name_cases(c):
@@ -681,16 +684,16 @@ def name_cases(c):
     c.yes("name-marks", "marks alone", made(session("-._"), "kv"))
     b = made(session("llama"), "kv")
     for n in (0, 65, 2 ** 31, U32_MAX):
-        c.no("name-len-%d" % n, "a name of %d" % n, b.poked(("name_len", n)), "StateArch")
+        c.no("name-len-%d" % n, "a name of %d" % n, b.poked(("name_len", n)), "TooLarge" if n else "StateArch", b.at("name_len"))
     c.no("name-len-64-short", "a name longer than the bytes", b.data[:b.at("name_len")] + struct.pack("<I", 64) + b"llama", "Truncated", b.at("name"))
     for byte in b"\x00 ,/:@AZ[^`{|\x7f\x80\xe4\xff":
         for at in (byte % 5,):
             name = bytearray(b"llama")
             name[at] = byte
-            c.no("name-byte-%02x-%d" % (byte, at), "a byte that names do not have", b.poked(("name", bytes(name))), "StateArch")
+            c.no("name-byte-%02x-%d" % (byte, at), "a byte that names do not have", b.poked(("name", bytes(name))), "StateArch", b.at("name"))
     for stated in ("qwen2", "llam", "llama4", "mamba", "jamba", "x"):
-        c.no("arch-other-" + stated, "another name is stated", b, "StateArch", arch=stated)
-        c.no("state-arch-other-" + stated, "another name is stated", made(STATE, "kv"), "StateArch", arch=stated)
+        c.no("arch-other-" + stated, "another name is stated", b, "StateArch", b.at("name"), arch=stated)
+        c.no("state-arch-other-" + stated, "another name is stated", made(STATE, "kv"), "StateArch", 4, arch=stated)
     c.yes("arch-same", "the same name is stated", b, arch="llama")
     c.yes("state-arch-same", "the same name is stated", made(STATE, "kv"), arch="llama")
     c.yes("arch-unknown-same", "the same name is stated", made(NEW, "kv"), arch="new-model_1.x")
@@ -706,7 +709,7 @@ def name_cases(c):
     for name, envelope in (("seq", SEQ), ("file2", FILE2), ("bare", BARE)):
         b = made(envelope, "kv")
         c.no("hybrid-stated-" + name, "the name of a hybrid model is stated", b, "StateMemory", b.memory, arch="qwen35")
-    for name in ("gemma3", "bert"):
+    for name in ("gemma3", "phi3"):
         c.yes("attention-" + name, "a model of attention", made(mamba(name), "kv+outputs-streams"))
     for name in ("Mamba", "mamba3", "rwkv", "jamba2"):
         if name.islower():
@@ -895,7 +898,8 @@ def rule_cases(c):
     outputs = made(STATE, "kv+outputs")
     for field, next_, values in (("n_outputs", "output_pos", (2 ** 30, U32_MAX)), ("n_logits", "logits", (2 ** 30, 2 ** 61, 2 ** 62, 2 ** 63, U64 - 1)), ("n_embeddings", "embeddings", (2 ** 62, U64 - 1, 2 ** 62 + 1))):
         for value in values:
-            c.no("outputs-%s-%d" % (field, value), "more than there are bytes", outputs.poked((field, value)), "Truncated", outputs.at(next_), layout="kv+outputs")
+            data, over = outputs.poked((field, value)), field != "n_outputs" and 4 * value >= U64
+            c.no("outputs-%s-%d" % (field, value), "more than there are bytes", data, "Size" if over else "Truncated", outputs.at(field if over else next_), layout="kv+outputs")
     # two faults: the first in the blob counts
     pairs = [
         ("c0.n_stream", 0, "Shape"), (s0 + "cell0.pos", -1, "Number"), (s0 + "cell0.seq_id1", 0, "Order"), (s0 + "cell1.n_seq_id", 0, "Shape"), (s0 + "v_trans", 7, "Bool"), (s0 + "n_layer", 600, "TooLarge"),
@@ -953,6 +957,8 @@ def truncation_cases(c):
         for field, at, length in b.spans():
             if at < start:
                 continue
+            if field.endswith("seq_id1"):
+                at, length = at - 4, length + 4     # the ids are one field
             for n in sorted({(0, length // 2, length - 1)[next(turn)]} if length else ()):
                 c.no("cut-%s-%s-%d" % (name, field, n), "cut", b.data[:at + n], "Truncated", at, arch, layout)
 
@@ -1075,7 +1081,7 @@ def read_index(data):
                 raise Bad("SpareBits", base + last)
     for at in range(scales_at, entries_at, 4):                  # 12
         scale = f32_of(p[at:at + 4])
-        if not math.isfinite(scale) or math.copysign(1, scale) < 0:
+        if not math.isfinite(scale) or scale < 0:
             raise Bad("Number", base + at)
     strings = p[strings_at:]
     entries = []
@@ -1233,7 +1239,7 @@ def index_cases():
     yes("numbers-min", "the smallest", index_frame(vectors=vector, entries=[entry(context_len=0, created_at=-2 ** 63)]))
     yes("values-any", "vectors may hold NaN and infinities", index_frame(dim=3, vectors=b"\x00\x00\xc0\x7f\x00\x00\x80\xff\x00\x00\x00\x80", entries=[entry()]))
     yes("i8-128", "-128 is for writers to exclude", index_frame(I8, 2, b"\x80\x7f", bytes(4), [entry()]))
-    yes("scales", "scales: 0, the smallest, the largest", index_frame(I8, 1, b"\x01\x02\x03", b"\x00\x00\x00\x00\x01\x00\x00\x00\xff\xff\x7f\x7f", [entry()] * 3))
+    yes("scales", "scales: 0, the smallest, the largest, -0", index_frame(I8, 1, b"\x01\x02\x03\x04", b"\x00\x00\x00\x00\x01\x00\x00\x00\xff\xff\x7f\x7f\x00\x00\x00\x80", [entry()] * 4))
     yes("step-max", "the largest step", index_frame(I16, 1, b"\xff\x7f", entries=[entry()], delta_q16=U32_MAX))
     yes("bits-full", "every bit", index_frame(BITS, 9, b"\xff\x01", entries=[entry()]))
     yes("no-flags", "FLAGS_V1 left out", base_index(flags=None))
@@ -1336,7 +1342,7 @@ def index_cases():
     payload_poked(payload_poked(f, 0, b"\x00"), f.parts[1] + 16, struct.pack("<I", 1000))
     no("spare-entry", "a vector, and an entry: the vector counts", f, "SpareBits", f.payload_off() + 1)
     # scales
-    for name, bits in (("inf", 0x7F800000), ("minus-inf", 0xFF800000), ("nan", 0x7FC00000), ("minus-nan", 0xFFC00000), ("signalling", 0x7F800001), ("minus-0", 0x80000000), ("minus-small", 0x80000001), ("minus", 0xBF800000)):
+    for name, bits in (("inf", 0x7F800000), ("minus-inf", 0xFF800000), ("nan", 0x7FC00000), ("minus-nan", 0xFFC00000), ("signalling", 0x7F800001), ("minus-small", 0x80000001), ("minus", 0xBF800000)):
         f = payload_poked(base_index(I8), base.parts[0], struct.pack("<I", bits))
         no("scale-" + name, "a scale of %08x" % bits, f, "Number", f.payload_off() + f.parts[0])
     # strings
