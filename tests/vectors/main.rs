@@ -2,6 +2,7 @@
 #![cfg(all(feature = "alloc", feature = "hmac"))]
 
 mod certificate;
+mod engram;
 #[cfg(feature = "std")]
 mod ledger;
 mod mirror;
