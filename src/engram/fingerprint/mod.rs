@@ -85,8 +85,3 @@ fn non_finite(keys: &[f32], head_dim: u32, layer: u32, first_head: u32, token: u
     let component = place.checked_rem(head_dim).unwrap_or(0);
     Error::caller(ErrorKind::NonFiniteKey { layer, head, token, component })
 }
-
-/// Whether all are finite; without an early exit, so that it is a vector loop.
-fn all_finite(values: &[f32]) -> bool {
-    values.iter().fold(true, |all, x| all & x.is_finite())
-}

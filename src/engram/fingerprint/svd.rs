@@ -26,6 +26,9 @@ pub const MAX_SVD_DIM: u32 = 2048;
 /// Rows that are gathered before they are multiplied.
 const BLOCK_ROWS: usize = 64;
 
+/// f64 of a cache line.
+const LINE: usize = 8;
+
 /// Products from which on a second thread pays.
 const THREAD_WORK: usize = 1 << 22;
 
@@ -454,7 +457,11 @@ impl Moments {
         let dim = moments.sums.len();
         // At most MAX_SVD_DIM, rounded up.
         let panels_len = panel_len(dim).unwrap_or(0).saturating_mul(BLOCK_ROWS);
-        let (mut panels, mut gathered) = (zeros(panels_len)?, zeros(dim.saturating_mul(BLOCK_ROWS))?);
+        let mut panels: Vec<f64> = zeros(panels_len.saturating_add(LINE))?;
+        // At the start of a cache line, so that no vector lies across two.
+        let start = panels.as_ptr().align_offset(LINE.saturating_mul(size_of::<f64>())).min(LINE);
+        let panels = panels.get_mut(start..).unwrap_or_default();
+        let mut gathered = zeros(dim.saturating_mul(BLOCK_ROWS))?;
         moments.rows = range.end.saturating_sub(range.start);
         while !range.is_empty() {
             let block = range.clone().take(BLOCK_ROWS);
@@ -465,13 +472,13 @@ impl Moments {
                 taken = taken.saturating_add(1);
             }
             let block = gathered.get(..taken.saturating_mul(dim)).unwrap_or_default();
-            let finite = widen(block, &mut panels, BLOCK_ROWS, &mut moments.sums);
+            let finite = widen(block, panels, BLOCK_ROWS, &mut moments.sums);
             if finite < taken {
                 let (layer, head, token) = rows.place(range.start.saturating_add(finite as u32));
                 let bad = block.get(finite.saturating_mul(dim)..).unwrap_or_default();
                 return Err(non_finite(bad, rows.shape.head_dim, layer, head, token));
             }
-            let block = Block { panels: &panels, capacity: BLOCK_ROWS, rows: taken, dim };
+            let block = Block { panels, capacity: BLOCK_ROWS, rows: taken, dim };
             gram_exact(block, &mut moments.triangle);
             range.start = range.start.saturating_add(taken as u32);
         }

@@ -424,7 +424,7 @@ mod svd {
                 &format!("{name} W@state"),
                 &found.back_projection(),
                 &array(&case, "sign_free_backprojection_W@state"),
-                2e-6,
+                5e-6,
             );
             // Each column of W, up to its sign.
             let w = array(&case, "W");
