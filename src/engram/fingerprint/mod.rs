@@ -27,6 +27,7 @@ mod sample;
 #[cfg(feature = "linalg")]
 mod svd;
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests;
 
 pub use fourier::{FourierOptions, FourierScale, LayerMeans, fourier_sections};

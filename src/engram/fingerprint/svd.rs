@@ -405,9 +405,10 @@ impl Rows {
     fn place(&self, i: u32) -> (u32, u32, u32) {
         let row = self.drawn.as_ref().map_or(i, |rows| rows.get(i as usize).copied().unwrap_or(0));
         // Neither is 0: there are keys.
-        let (tokens, heads) = (self.shape.tokens.max(1), self.shape.heads.max(1));
-        let (rest, token) = (row / tokens, row % tokens);
-        (self.first_layer.saturating_add(rest / heads), rest % heads, token)
+        let split = |x: u32, by: u32| (x.checked_div(by).unwrap_or(0), x.checked_rem(by).unwrap_or(0));
+        let (rest, token) = split(row, self.shape.tokens);
+        let (layer, head) = split(rest, self.shape.heads);
+        (self.first_layer.saturating_add(layer), head, token)
     }
 }
 
@@ -535,7 +536,7 @@ fn eigen(triangle: &[f64], dim: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     let exponent = if largest > 0.0 { libm::ilogb(largest) } else { 0 };
     let (down, up) = (libm::scalbn(1.0, exponent.wrapping_neg()), libm::scalbn(1.0, exponent));
 
-    let square = dim.checked_mul(dim).unwrap_or(usize::MAX);
+    let square = dim.saturating_mul(dim);
     let (mut matrix, mut vectors, mut values) = (zeros(square)?, zeros(square)?, zeros(dim)?);
     let mut rest = triangle;
     for (i, column) in matrix.chunks_exact_mut(dim.max(1)).enumerate() {
