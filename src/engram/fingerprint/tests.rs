@@ -40,6 +40,7 @@ impl Dense {
         Self::new(shape.try_into().unwrap(), values)
     }
 
+    #[cfg(feature = "linalg")]
     fn rows(&self) -> std::slice::Chunks<'_, f32> {
         self.values.chunks(self.shape.head_dim as usize)
     }
