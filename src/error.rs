@@ -507,6 +507,11 @@ kinds! {
         /// Which.
         field: &'static str,
     };
+    /// The first four bytes are not `IxFI`: no flat index of FAISS that compares by inner product.
+    FaissMagic {
+        /// The bytes found.
+        found: [u8; 4],
+    };
     /// A range of layers that takes in none of those there are.
     NoLayers {
         /// Where the range starts.
@@ -818,6 +823,10 @@ impl fmt::Display for ErrorKind {
                  has a mirror"
             ),
             Self::OutOfMemory { needed } => write!(f, "{needed} bytes of memory are not to be had"),
+            Self::FaissMagic { found } => {
+                let found = Snippet::new(&found);
+                write!(f, "not a flat FAISS index by inner product: it starts with {found}, not with IxFI")
+            }
             Self::CertificateMagic { safetensors: true, .. } => {
                 write!(f, "a safetensors file, not a certificate: engrams of both kinds are named .eng")
             }

@@ -1,4 +1,5 @@
-//! Files: NumPy arrays, safetensors files, tokens, key material, and output that is whole or not there.
+//! Files: NumPy arrays, safetensors files, flat indexes of FAISS, tokens, key material, and output that is whole or not
+//! there.
 //!
 //! Everything here reads from any [`Read`](std::io::Read), so that standard input is no special case; the functions that take
 //! a path add its name to the error. None of them trusts a size before the bytes have arrived.
@@ -9,6 +10,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::string::ToString;
 
+pub mod faiss;
 #[cfg(feature = "hmac")]
 pub mod key;
 #[cfg(feature = "mmap")]

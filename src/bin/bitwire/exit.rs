@@ -83,6 +83,7 @@ pub(crate) fn is_verdict(kind: ErrorKind) -> bool {
             | K::CertificateMagic { .. }
             | K::CertificateVersion { .. }
             | K::CertificateLength { .. }
+            | K::FaissMagic { .. }
     )
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use bitwire::Error;
 use bitwire::frame::{Context, Frame, Key, MAGIC};
 use bitwire::io::output::{OutputFile, write_whole};
-use bitwire::io::{Cause, Escaped, FileError};
+use bitwire::io::{Cause, Escaped, FileError, Map};
 
 use crate::args::ContextArgs;
 use crate::exit::{Output, Problem};
@@ -49,6 +49,42 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes).map_err(|error| FileError::new(label(path), error))?;
     Ok(bytes)
+}
+
+/// A file's bytes: mapped where it is one, read where it is a stream.
+#[derive(Debug)]
+pub(crate) enum Bytes {
+    Mapped(Map),
+    Read(Vec<u8>),
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Read(bytes) => bytes,
+        }
+    }
+}
+
+/// All bytes of a file, which may be larger than memory.
+pub(crate) fn map(path: &Path) -> Result<Bytes, Problem> {
+    if is_stream(path) {
+        return read(path).map(Bytes::Read);
+    }
+    let failed = |error| FileError::new(path, error);
+    let file = File::open(path).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
+    // An empty file, or a pipe by name, has nothing to map.
+    if about.is_file() && about.len() > 0 {
+        return Ok(Bytes::Mapped(Map::new(&file).map_err(failed)?));
+    }
+    read(path).map(Bytes::Read)
+}
+
+/// What is wrong with the content of an input that is no frame: it cannot be read.
+pub(crate) fn unfit(path: &Path, error: Error) -> Problem {
+    Problem::File(Cause::from(error).at(label(path)))
 }
 
 /// All bytes of a file of frames; of anything else no more than shows that it is none, however much there is.

@@ -27,7 +27,19 @@ impl<'a> StreamKeys<'a> {
     /// [`ErrorKind::Argument`] if there is no layer; [`ErrorKind::StreamsDiffer`] if layers have keys of different lengths;
     /// [`ErrorKind::HeadDim`] if `head_dim` does not divide them; [`ErrorKind::NoTensorData`].
     pub fn new(stream: &Stream<'a>, head_dim: u32) -> Result<Self> {
-        let tensors = stream.keys();
+        Self::of(stream, stream.keys(), head_dim)
+    }
+
+    /// The values of `stream` in place of its keys, transposed ones too: `head_dim` is then that of values, and RoPE has not
+    /// turned them.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`ErrorKind::Argument`] for a model that keeps no values (MLA), too.
+    pub fn values(stream: &Stream<'a>, head_dim: u32) -> Result<Self> {
+        Self::of(stream, stream.values(), head_dim)
+    }
+
+    fn of(stream: &Stream<'a>, tensors: Tensors<'a>, head_dim: u32) -> Result<Self> {
         let none =
             Error::caller(ErrorKind::Argument { expected: "the stream has at least one cell and one layer" });
         let first = tensors.clone().next().ok_or(none)?;

@@ -2,7 +2,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::header::DIMS_NEEDED;
-use super::{MAGIC, MAX_DIMS};
+use super::{Dtype, MAGIC, MAX_DIMS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::Cause;
 use crate::mirror::{Blocks, Scalar, Shape};
@@ -129,5 +129,40 @@ pub fn write_blocks(mut writer: impl Write, dims: &[u64], blocks: &Blocks<'_>) -
     };
     writer.write_all(&header_bytes(descr, dims))?;
     writer.write_all(blocks.as_bytes())?;
+    Ok(())
+}
+
+/// Writes an array in C order whose elements are bytes already, little-endian, byte for byte as `numpy.save` does.
+///
+/// # Errors
+/// [`ErrorKind::Argument`] for [`Dtype::Other`], or if `bytes` has another length than `shape` says;
+/// [`ErrorKind::NpyDims`] over [`MAX_DIMS`] dimensions; or the writer's own.
+pub fn write_array_bytes(
+    mut writer: impl Write,
+    dtype: Dtype,
+    shape: &[u64],
+    bytes: &[u8],
+) -> Result<(), Cause> {
+    let unknown = Error::caller(ErrorKind::Argument { expected: "an element type of a known size" });
+    let (descr, size) = match dtype {
+        Dtype::I8 => ("|i1", 1),
+        Dtype::U8 => ("|u1", 1),
+        Dtype::F16 => ("<f2", 2),
+        Dtype::I16 => ("<i2", 2),
+        Dtype::U16 => ("<u2", 2),
+        Dtype::V2 => ("<V2", 2),
+        Dtype::F32 => ("<f4", 4),
+        Dtype::I32 => ("<i4", 4),
+        Dtype::U32 => ("<u4", 4),
+        Dtype::F64 => ("<f8", 8),
+        Dtype::I64 => ("<i8", 8),
+        Dtype::U64 => ("<u8", 8),
+        Dtype::Other => return Err(unknown.into()),
+    };
+    let whole = bytes.len().is_multiple_of(size);
+    let len = bytes.len().checked_div(size).filter(|_| whole).unwrap_or(usize::MAX);
+    check_shape(shape, len, size)?;
+    writer.write_all(&header_bytes(descr, shape))?;
+    writer.write_all(bytes)?;
     Ok(())
 }

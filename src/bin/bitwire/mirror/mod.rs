@@ -17,7 +17,7 @@ use crate::{input, verify};
 use args::MirrorVerb;
 
 /// The payload of a blocks frame stands where it can be mapped and read in whole cache lines.
-const ALIGNMENT: u16 = 64;
+pub(crate) const ALIGNMENT: u16 = 64;
 
 pub(crate) fn run(verb: MirrorVerb, out: &mut Output) -> Result<Outcome, Problem> {
     match verb {
@@ -30,7 +30,7 @@ pub(crate) fn run(verb: MirrorVerb, out: &mut Output) -> Result<Outcome, Problem
 }
 
 /// Refuses what cannot end well before anything large is read.
-fn check_paths(out: &Path, json: bool, inputs: &[&Path]) -> Result<(), Problem> {
+pub(crate) fn check_paths(out: &Path, json: bool, inputs: &[&Path]) -> Result<(), Problem> {
     input::one_result(out, json)?;
     input::one_stream(inputs.iter().copied())?;
     input::not_over(out, inputs)?;
@@ -48,7 +48,7 @@ fn on_master(mirror: &str, master: &str, error: Error) -> Problem {
     Problem::frame(&format!("{mirror} on {master}"), error)
 }
 
-fn encode(builder: FrameBuilder<'_>, key: Option<&Key>) -> Result<Vec<u8>, Problem> {
+pub(crate) fn encode(builder: FrameBuilder<'_>, key: Option<&Key>) -> Result<Vec<u8>, Problem> {
     let builder = match key {
         Some(key) => builder.sign(key),
         None => builder,
@@ -56,7 +56,7 @@ fn encode(builder: FrameBuilder<'_>, key: Option<&Key>) -> Result<Vec<u8>, Probl
     builder.encode().map_err(usage)
 }
 
-fn usage(error: Error) -> Problem {
+pub(crate) fn usage(error: Error) -> Problem {
     Problem::Usage(error.to_string())
 }
 
@@ -74,9 +74,9 @@ fn mode_text(view: &MirrorView<'_>) -> String {
     format!("{mode}, threshold {}", view.threshold())
 }
 
-type Members = Vec<(&'static str, Value)>;
+pub(crate) type Members = Vec<(&'static str, Value)>;
 
-fn frame_json(name: &str, frame: &Frame<'_>, verified: bool) -> Members {
+pub(crate) fn frame_json(name: &str, frame: &Frame<'_>, verified: bool) -> Members {
     vec![
         ("file", name.into()),
         ("bytes", frame.as_bytes().len().into()),

@@ -1,0 +1,323 @@
+//! Keys from the files that the engram verbs take: arrays, and state blobs of llama.cpp.
+
+use std::path::{Path, PathBuf};
+
+use bitwire::engram::state::{Cache, Known, Layout, State, Stream, StreamKeys};
+use bitwire::engram::{
+    Angle, KeyShape, KeySource, Keys, Pairs, Rope, Unrotated, VALUE_HADAMARD_BLOCK, key_hadamard_block,
+};
+use bitwire::frame::Element;
+use bitwire::io::npy::{self, Dtype, Header, NpyBlocks};
+use bitwire::mirror::{BlockSource, Scalar};
+use bitwire::{Error, ErrorKind};
+use clap::{Args, ValueEnum};
+
+use crate::exit::Problem;
+use crate::input::{self, Bytes};
+
+/// What a state blob does not say about itself.
+#[derive(Args)]
+pub(crate) struct BlobArgs {
+    /// The model's architecture as llama.cpp names it, where a blob does not say it: llama, gemma3
+    #[arg(long, value_name = "A")]
+    pub(crate) arch: Option<String>,
+    /// The layout of a blob, where several fit: none, kv, iswa or recurrent, then what is unusual: +outputs, -streams, +ext8,
+    /// +ext12, -values, -data
+    #[arg(long, value_name = "L", value_parser = layout)]
+    pub(crate) layout: Option<Layout>,
+}
+
+fn layout(text: &str) -> Result<Layout, String> {
+    text.parse().map_err(|error: Error| error.to_string())
+}
+
+/// Which keys of a file, and what was done to them.
+#[derive(Args)]
+pub(crate) struct SourceArgs {
+    #[command(flatten)]
+    pub(crate) blob: BlobArgs,
+    /// Components of a head, which a blob does not say; without it all heads of a token are one
+    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) head_dim: Option<u32>,
+    /// Which cache of a blob, from 0: of gemma3, 0 has the layers of full attention, 1 those of the sliding window
+    #[arg(long, value_name = "N")]
+    pub(crate) section: Option<usize>,
+    /// Which stream of a cache, from 0: one for each sequence, unless the cache is unified
+    #[arg(long, value_name = "N")]
+    pub(crate) stream: Option<usize>,
+    /// Undo the Hadamard rotation under which llama.cpp stores quantised keys (and values), in blocks of BLOCK
+    /// components [default: as llama.cpp chooses it by the head dim]
+    #[arg(long, value_name = "BLOCK", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub(crate) hadamard: Option<u32>,
+    /// Undo RoPE of this base (10000, 500000, ...) by the cells' positions; those of an array are 0, 1, 2, ...
+    #[arg(long, value_name = "B", requires = "rope_pairs")]
+    pub(crate) rope_base: Option<f64>,
+    /// Which components RoPE turns together
+    #[arg(long, value_enum, requires = "rope_base")]
+    pub(crate) rope_pairs: Option<PairsArg>,
+    /// Components that RoPE turns [default: all]
+    #[arg(long, value_name = "N", requires = "rope_base")]
+    pub(crate) rope_dims: Option<u32>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum PairsArg {
+    /// 2i and 2i + 1: GGUF files of llama and its kin
+    Interleaved,
+    /// i and i + half: GGUF files of qwen2, gemma3 and most others
+    Halves,
+}
+
+/// Keys, or values, behind whatever they were read from.
+pub(super) type Source<'a> = &'a (dyn KeySource + Sync);
+
+/// A file of keys.
+pub(super) struct KeyFile {
+    path: PathBuf,
+    held: Held,
+}
+
+enum Held {
+    Array {
+        array: NpyBlocks<Bytes>,
+        shape: KeyShape,
+        /// The keys, where the file has its elements in another order.
+        turned: Vec<u8>,
+    },
+    Blob(Bytes),
+}
+
+/// Which part of a blob.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Keys,
+    Values,
+}
+
+impl KeyFile {
+    /// Opens an array [layers, heads, tokens, head_dim], or anything else as a state blob.
+    pub(super) fn open(path: &Path) -> Result<Self, Problem> {
+        let bytes = input::map(path)?;
+        let held = if bytes.as_ref().starts_with(&npy::MAGIC) {
+            array(bytes).map_err(|error| input::unfit(path, error))?
+        } else {
+            Held::Blob(bytes)
+        };
+        Ok(Self { path: path.to_owned(), held })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn is_array(&self) -> bool {
+        matches!(self.held, Held::Array { .. })
+    }
+
+    /// Hands the keys to `run`, rotations undone: one source, or with `all` one for each cache of a blob if the arguments
+    /// name none.
+    pub(super) fn with<R>(
+        &self,
+        args: &SourceArgs,
+        part: Part,
+        all: bool,
+        run: impl FnOnce(&[Source<'_>]) -> Result<R, Problem>,
+    ) -> Result<R, Problem> {
+        match &self.held {
+            Held::Array { array, shape, turned } => {
+                self.check_array_args(args, part)?;
+                let bytes = array.borrowed().map_or(turned.as_slice(), |blocks| blocks.as_bytes());
+                let element = match array.shape().scalar() {
+                    Scalar::F16 => Element::F16,
+                    Scalar::Bf16 => Element::Bf16,
+                    Scalar::F32 | Scalar::Mu16(_) => Element::F32,
+                };
+                let keys = Keys::new(*shape, element, bytes).map_err(|error| self.unfit(error))?;
+                let last = i32::try_from(shape.tokens)
+                    .map_err(|_| self.usage("there are too many tokens for positions".to_owned()))?;
+                self.undone(args, part, vec![(keys, (0..last).collect())], run)
+            }
+            Held::Blob(bytes) => {
+                let state = state(&self.path, bytes.as_ref(), &args.blob)?;
+                let caches: Vec<Cache<'_>> = state.caches().collect();
+                let chosen = match args.section {
+                    Some(section) => caches.get(section..).and_then(|rest| rest.get(..1)),
+                    None if all || caches.len() == 1 => Some(caches.as_slice()),
+                    None if caches.is_empty() => None,
+                    None => {
+                        let message = format!("has {} caches: give --section N", caches.len());
+                        return Err(self.usage(message));
+                    }
+                };
+                let chosen = chosen.filter(|chosen| !chosen.is_empty());
+                let none = || self.usage(format!("there is no such section: it has {} caches", caches.len()));
+                let sources = chosen.ok_or_else(none)?.iter().map(|cache| self.stream(cache, args, part));
+                self.undone(args, part, sources.collect::<Result<_, Problem>>()?, run)
+            }
+        }
+    }
+
+    fn stream<'a>(
+        &self,
+        cache: &Cache<'a>,
+        args: &SourceArgs,
+        part: Part,
+    ) -> Result<(StreamKeys<'a>, Vec<i32>), Problem> {
+        if cache.is_recurrent() {
+            return Err(self.usage("holds a recurrent state, which has no keys".to_owned()));
+        }
+        let count = cache.stream_count();
+        let stream: Option<Stream<'a>> = match args.stream {
+            None if count > 1 => {
+                let message = format!("the cache has {count} streams: give --stream N");
+                return Err(self.usage(message));
+            }
+            chosen => cache.streams().nth(chosen.unwrap_or(0)),
+        };
+        let stream = stream.ok_or_else(|| self.usage(format!("the cache has {count} streams")))?;
+        let mut tensors = if part == Part::Keys { stream.keys() } else { stream.values() };
+        let Some(first) = tensors.next() else {
+            let what = if part == Part::Keys { "keys" } else { "values" };
+            return Err(self.usage(format!("there are no {what}")));
+        };
+        let head_dim = args.head_dim.unwrap_or(first.width());
+        let keys = match part {
+            Part::Keys => StreamKeys::new(&stream, head_dim),
+            Part::Values => StreamKeys::values(&stream, head_dim),
+        };
+        let positions = stream.cells().map(|cell| cell.pos).collect();
+        Ok((keys.map_err(|error| self.unfit(error))?, positions))
+    }
+
+    /// Undoes what the arguments say was done.
+    fn undone<S: KeySource + Sync, R>(
+        &self,
+        args: &SourceArgs,
+        part: Part,
+        sources: Vec<(S, Vec<i32>)>,
+        run: impl FnOnce(&[Source<'_>]) -> Result<R, Problem>,
+    ) -> Result<R, Problem> {
+        let mut rooms = Vec::new();
+        let mut bare = Vec::new();
+        for (source, positions) in sources {
+            let shape = source.shape();
+            if shape.rows().map_err(|error| self.unfit(error))? == 0 || shape.head_dim == 0 {
+                return Err(self.usage("there are no keys".to_owned()));
+            }
+            let rope = self.rope(args, shape.head_dim)?;
+            // Of more rotary dims than components, which is refused below, no table is made.
+            let pairs = rope.filter(|rope| rope.dims() <= shape.head_dim).map_or(0, |rope| rope.pair_count());
+            let table = vec![Angle::default(); positions.len().saturating_mul(pairs as usize)];
+            rooms.push((rope, positions, table));
+            bare.push(source);
+        }
+        let mut undone = Vec::new();
+        for (source, (rope, positions, table)) in bare.into_iter().zip(&mut rooms) {
+            let head_dim = source.shape().head_dim;
+            let mut keys = Unrotated::new(source);
+            if let Some(block) = args.hadamard {
+                let block = self.block(block, part, head_dim)?;
+                keys = keys.with_hadamard(block).map_err(|error| self.unfit(error))?;
+            }
+            if let Some(rope) = *rope {
+                keys = keys.with_angles(rope, positions, table).map_err(|error| self.unfit(error))?;
+            }
+            undone.push(keys);
+        }
+        let sources: Vec<Source<'_>> = undone.iter().map(|keys| keys as Source<'_>).collect();
+        run(&sources)
+    }
+
+    fn rope(&self, args: &SourceArgs, head_dim: u32) -> Result<Option<Rope<'static>>, Problem> {
+        let (Some(base), Some(pairs)) = (args.rope_base, args.rope_pairs) else { return Ok(None) };
+        let pairs = match pairs {
+            PairsArg::Interleaved => Pairs::Interleaved,
+            PairsArg::Halves => Pairs::Halves,
+        };
+        if !self.is_array() && args.head_dim.is_none() {
+            return Err(self.usage("RoPE turns each head by itself: give --head-dim D".to_owned()));
+        }
+        Rope::new(base, pairs, args.rope_dims.unwrap_or(head_dim))
+            .map(Some)
+            .map_err(|error| self.unfit(error))
+    }
+
+    fn block(&self, asked: u32, part: Part, head_dim: u32) -> Result<u32, Problem> {
+        let own = match part {
+            Part::Keys => key_hadamard_block(head_dim),
+            Part::Values => Some(VALUE_HADAMARD_BLOCK).filter(|block| head_dim.is_multiple_of(*block)),
+        };
+        let missing = || {
+            let message = format!("llama.cpp does not rotate heads of {head_dim}: give --hadamard=BLOCK");
+            self.usage(message)
+        };
+        if asked == 0 { own.ok_or_else(missing) } else { Ok(asked) }
+    }
+
+    /// Refuses what is for blobs only, rather than doing nothing about it.
+    fn check_array_args(&self, args: &SourceArgs, part: Part) -> Result<(), Problem> {
+        let given = [
+            (args.blob.arch.is_some(), "--arch"),
+            (args.blob.layout.is_some(), "--layout"),
+            (args.head_dim.is_some(), "--head-dim"),
+            (args.section.is_some(), "--section"),
+            (args.stream.is_some(), "--stream"),
+            (part == Part::Values, "--values"),
+        ];
+        match given.into_iter().find(|(given, _)| *given) {
+            Some((_, name)) => Err(self.usage(format!("{name} is for state blobs; this is an array"))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn unfit(&self, error: Error) -> Problem {
+        input::unfit(&self.path, error)
+    }
+
+    pub(super) fn usage(&self, message: String) -> Problem {
+        Problem::Usage(format!("{}: {message}", input::name(&self.path)))
+    }
+}
+
+fn array(bytes: Bytes) -> Result<Held, Error> {
+    let header = Header::parse(bytes.as_ref())?;
+    let scalar = match header.dtype() {
+        Dtype::F16 | Dtype::F32 => None,
+        // Two bytes of no meaning, of which keys can only be bf16.
+        Dtype::V2 => Some(Scalar::Bf16),
+        _ => return Err(header.unfit_type("f4 or f2 (V2 is taken for bf16)")),
+    };
+    let &[layers, heads, tokens, head_dim] = header.shape() else {
+        return Err(header.unfit_dims("4 (layers, heads, tokens, head_dim)"));
+    };
+    let count = |found: u64| {
+        let too_large =
+            ErrorKind::TooLarge { field: "a dimension of the array", max: u32::MAX.into(), found };
+        u32::try_from(found).map_err(|_| Error::caller(too_large))
+    };
+    let shape = KeyShape {
+        layers: count(layers)?,
+        heads: count(heads)?,
+        tokens: count(tokens)?,
+        head_dim: count(head_dim)?,
+    };
+    let array = NpyBlocks::parse(bytes, scalar)?;
+    let mut turned = Vec::new();
+    if array.borrowed().is_none() {
+        turned.resize(array.shape().len(), 0);
+        array.copy_into(&mut turned)?;
+    }
+    Ok(Held::Array { array, shape, turned })
+}
+
+/// The state blob that fills `bytes`.
+pub(super) fn state<'a>(path: &Path, bytes: &'a [u8], args: &BlobArgs) -> Result<State<'a>, Problem> {
+    let known = Known { arch: args.arch.as_deref(), layout: args.layout };
+    State::parse_as(bytes, &known).map_err(|error| match error.kind() {
+        ErrorKind::Ambiguous { layouts } => Problem::Usage(format!(
+            "{}: more than one layout fits: {layouts}; give --layout L with the right one, or --arch A",
+            input::name(path)
+        )),
+        _ => input::unfit(path, error),
+    })
+}
