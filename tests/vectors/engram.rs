@@ -1,8 +1,8 @@
 //! State blobs, and the typed views of the index and of the whitening.
 
+use bitwire::ErrorKind;
 use bitwire::engram::index::Index;
 use bitwire::engram::state::{Cache, Envelope, Known, Layout, State, Stream, Tensor};
-use bitwire::ErrorKind;
 use serde_json::{Map, Value, json};
 
 use super::{cases, f32_hex, from_hex, hex, hold};
