@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{cases, f32_hex, from_hex, hex, hold};
 
 fn whitening_view(whitening: &Whitening<'_>) -> Value {
-    let bytes = |values: &mut dyn Iterator<Item = f32>| hex(&values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>());
+    let bytes =
+        |values: &mut dyn Iterator<Item = f32>| hex(&values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>());
     let directions: String =
         (0..whitening.outputs()).map(|i| bytes(&mut whitening.direction(i).unwrap())).collect();
     assert!(whitening.direction(whitening.outputs()).is_none());
