@@ -1,4 +1,4 @@
-//! State blobs, and the typed views of the index and of the whitening.
+//! State blobs, and the typed view of the index.
 
 use bitwire::ErrorKind;
 use bitwire::engram::index::Index;
