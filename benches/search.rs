@@ -1,99 +1,114 @@
-//! Measures searches for benches/search_faiss.py: `search_once VECTORS QUERIES K TIMES`, two .npy arrays (`<f4`, C order) of rows
-//! of the same length. Prints one line of JSON: medians in microseconds for one query, and the entries found with f32. Without
-//! files (as under `cargo test --benches`) it does nothing.
+//! Searches beside a plain read of the same bytes: `cargo bench --features simd --bench search`. Beside FAISS:
+//! `python3 benches/search_faiss.py`.
 
 #[path = "common/read.rs"]
 mod read;
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use bitwire::beacon::mu16::Step;
 use bitwire::engram::index::{Hit, Metric, Query, Search, TopK, VectorType, Vectors, encode_row};
-use bitwire::io::npy::NpyBlocks;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use read::read_both;
 
-fn median(times: usize, mut run: impl FnMut()) -> f64 {
-    let mut samples: Vec<f64> = (0..times)
-        .map(|_| {
-            let started = Instant::now();
-            run();
-            started.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
+const K: usize = 10;
+
+fn noise(seed: &mut u64) -> f32 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 40) as f32 / (1u64 << 23) as f32 - 1.0
 }
 
-/// A .npy array as (values, rows).
-fn array(path: &str) -> (Vec<f32>, usize) {
-    let file = NpyBlocks::open(path, None).expect("a .npy array");
-    let blocks = file.borrowed().expect("f32 in C order");
-    let values = blocks.as_bytes().as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect();
-    (values, file.shape().count() as usize)
-}
-
-fn main() {
-    let arguments: Vec<_> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let [vectors, queries, k, times] = arguments.as_slice() else { return };
-    let (k, times): (usize, usize) = (k.parse().expect("k"), times.parse().expect("times"));
-    let ((values, rows), (queries, count)) = (array(vectors), array(queries));
-    let dim = values.len() / rows;
-    let mut results: Vec<(String, f64)> = Vec::new();
-    let mut found: Vec<Vec<Hit>> = Vec::new();
-    let step = Step::auto(&values, dim).expect("a step");
-    for kind in [VectorType::F32, VectorType::F16, VectorType::Mu16(step), VectorType::I8, VectorType::Bits] {
-        let name = format!("{kind:?}");
-        let name = name.split('(').next().unwrap_or_default();
-        let row_len = kind.row_len(dim as u32) as usize;
-        let (mut bytes, mut scales) = (vec![0; rows * row_len], Vec::new());
-        for (row, to) in values.chunks(dim).zip(bytes.chunks_mut(row_len)) {
-            let encoded = encode_row(kind, row, to).expect("a row");
-            if kind == VectorType::I8 {
-                scales.extend(encoded.scale.to_le_bytes());
-            }
-        }
-        let vectors = Vectors::new(kind, rows as u32, dim as u32, &bytes, &scales).expect("vectors");
-        let (low, high) = bytes.split_at(bytes.len() / 2);
-        results.push((
-            format!("{name} read"),
-            median(times, || {
-                black_box(read_both(black_box(low), black_box(high)));
-            }),
-        ));
-        for (metric, label) in [(Metric::InnerProduct, ""), (Metric::Cosine, " cosine")] {
-            let search = Search::new(vectors, 1, metric).expect("a search");
-            let mut memory = vec![Hit::default(); k];
-            let mut scratch = vec![0.0; search.scratch_len(1)];
-            let mut next = 0;
-            results.push((
-                format!("{name}{label}"),
-                median(times, || {
-                    let query = Query::new(&queries[next * dim..][..dim]);
-                    next = (next + 1) % count;
-                    let mut top = TopK::new(&mut memory);
-                    search.top_k_into(black_box(query), |_| true, &mut scratch, &mut top).expect("a query");
-                    black_box(top.into_sorted());
-                }),
-            ));
-        }
-        let search = Search::new(vectors, 1, Metric::InnerProduct).expect("a search");
-        let batched = median(times.div_ceil(8), || {
-            black_box(search.batch(black_box(&queries), k, |_| true).expect("queries"));
-        });
-        results.push((format!("{name} batch of {count}, each"), batched / count as f64));
-        if kind == VectorType::F32 {
-            found = search.batch(&queries, k, |_| true).expect("queries");
-            results.push((
-                "F32, 2 threads".into(),
-                median(times, || {
-                    let query = Query::new(&queries[..dim]);
-                    black_box(search.top_k_parallel(black_box(query), k, |_| true, 2).expect("a query"));
-                }),
-            ));
+/// Bytes and scales of random vectors.
+fn stored(kind: VectorType, rows: usize, dim: usize) -> (Vec<u8>, Vec<u8>) {
+    let row_len = kind.row_len(dim as u32) as usize;
+    let (mut bytes, mut scales, mut seed) = (vec![0; rows * row_len], Vec::new(), 1);
+    let mut row = vec![0.0; dim];
+    for to in bytes.chunks_mut(row_len) {
+        row.fill_with(|| noise(&mut seed));
+        let encoded = encode_row(kind, &row, to).unwrap();
+        if kind == VectorType::I8 {
+            scales.extend(encoded.scale.to_le_bytes());
         }
     }
-    let found: Vec<Vec<u32>> = found.iter().map(|hits| hits.iter().map(|hit| hit.entry).collect()).collect();
-    let members: Vec<String> = results.iter().map(|(name, us)| format!("\"{name}\": {us}")).collect();
-    println!("{{\"found\": {found:?}, {}}}", members.join(", "));
+    (bytes, scales)
 }
+
+/// 32 queries of one vector.
+fn single(c: &mut Criterion) {
+    const DIM: usize = 128;
+    let mut seed = 2;
+    let queries: Vec<f32> = (0..32 * DIM).map(|_| noise(&mut seed)).collect();
+    let step = Step::for_range(-1.0, 1.0).unwrap();
+    for rows in [10_000, 1_000_000] {
+        for kind in
+            [VectorType::F32, VectorType::F16, VectorType::Mu16(step), VectorType::I8, VectorType::Bits]
+        {
+            let (bytes, scales) = stored(kind, rows, DIM);
+            let vectors = Vectors::new(kind, rows as u32, DIM as u32, &bytes, &scales).unwrap();
+            let mut group = c.benchmark_group(format!("search {rows} x {DIM} {kind:?}"));
+            group.sample_size(if rows > 100_000 { 10 } else { 100 });
+            group.throughput(Throughput::Bytes(bytes.len() as u64));
+            let (low, high) = bytes.split_at(bytes.len() / 2);
+            group.bench_function("read", |b| b.iter(|| read_both(black_box(low), black_box(high))));
+            for metric in [Metric::InnerProduct, Metric::Cosine] {
+                let search = Search::new(vectors, 1, metric).unwrap();
+                let (mut memory, mut scratch) = ([Hit::default(); K], vec![0.0; search.scratch_len(1)]);
+                group.bench_function(format!("{metric:?}"), |b| {
+                    b.iter(|| {
+                        let mut top = TopK::new(&mut memory);
+                        let query = Query::new(black_box(&queries[..DIM]));
+                        search.top_k_into(query, |_| true, &mut scratch, &mut top).unwrap();
+                        top.into_sorted().len()
+                    })
+                });
+            }
+            let search = Search::new(vectors, 1, Metric::InnerProduct).unwrap();
+            group.throughput(Throughput::Elements(32));
+            group.bench_function("batch of 32", |b| {
+                b.iter(|| search.batch(black_box(&queries), K, |_| true).unwrap())
+            });
+            group.finish();
+        }
+    }
+}
+
+/// 16 vectors of 192 components to an entry, and queries of 40.
+fn max_sim(c: &mut Criterion) {
+    const ENTRIES: usize = 1000;
+    const VECTORS: usize = 16;
+    const DIM: usize = 192;
+    const ASKED: usize = 40;
+    let mut seed = 3;
+    let query: Vec<f32> = (0..ASKED * DIM).map(|_| noise(&mut seed)).collect();
+    for kind in [VectorType::Bits, VectorType::I8, VectorType::F32] {
+        let (bytes, scales) = stored(kind, ENTRIES * VECTORS, DIM);
+        let rows = (ENTRIES * VECTORS) as u32;
+        let vectors = Vectors::new(kind, rows, DIM as u32, &bytes, &scales).unwrap();
+        let search = Search::new(vectors, VECTORS as u16, Metric::MaxSim).unwrap();
+        let mut group =
+            c.benchmark_group(format!("MaxSim, {ENTRIES} x {VECTORS} x {DIM} {kind:?}, {ASKED} vectors"));
+        group.sample_size(20);
+        group.throughput(Throughput::Elements(ENTRIES as u64));
+        let (mut memory, mut scratch) = ([Hit::default(); K], vec![0.0; search.scratch_len(ASKED)]);
+        group.bench_function("search", |b| {
+            b.iter(|| {
+                let mut top = TopK::new(&mut memory);
+                search.top_k_into(Query::new(black_box(&query)), |_| true, &mut scratch, &mut top).unwrap();
+                top.into_sorted().len()
+            })
+        });
+        if kind == VectorType::Bits {
+            group.bench_function("search without tables", |b| {
+                b.iter(|| {
+                    let mut top = TopK::new(&mut memory);
+                    search.top_k_into(Query::new(black_box(&query)), |_| true, &mut [], &mut top).unwrap();
+                    top.into_sorted().len()
+                })
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, max_sim, single);
+criterion_main!(benches);

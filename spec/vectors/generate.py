@@ -2,7 +2,7 @@
 """Independent reader and writer of the formats, and the test vectors.
 
 Made from spec/README.md, spec/frame.md and spec/beacon.md alone; the ledger is in ledger.py, blocks and mirrors
-in mirror.py, certificates in certificate.py. Standard library only.
+in mirror.py, certificates in certificate.py, states, the index and the whitening in engram.py. Standard library only.
 
     python3 spec/vectors/generate.py             write the vectors
     python3 spec/vectors/generate.py --check     exit 1 unless the files on disk are current
@@ -2404,18 +2404,20 @@ def main(arguments):
     sys.modules["generate"] = sys.modules[__name__]     # the modules below take the envelope from here
     sys.dont_write_bytecode = True
     import certificate
+    import engram
     import ledger
     import mirror
     self_test()
     ledger.self_test()
     mirror.self_test()
     certificate.self_test()
+    engram.self_test()
     if arguments == ["--example"]:
         print(example(), end="")
         return 0
     stale = []
     for name, cases in (("frame", frame_cases()), ("beacon", beacon_cases()), ("context", context_cases()), ("mu16", mu16_cases()),
-                        *((name, made()) for name, made in ledger.FILES + mirror.FILES + certificate.FILES)):
+                        *((name, made()) for name, made in ledger.FILES + mirror.FILES + certificate.FILES + engram.FILES)):
         path = os.path.join(HERE, name + ".json")
         text = render(cases)
         if arguments:

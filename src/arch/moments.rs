@@ -357,20 +357,59 @@ fn widen_at(
 #[cfg(any(test, feature = "linalg"))]
 #[inline(always)]
 fn widen_rows(rows: &[f32], panels: &mut [f64], capacity: usize, sums: &mut [f64]) -> usize {
-    for (r, row) in rows.chunks_exact(sums.len().max(1)).enumerate() {
-        if !all_finite(row) {
-            return r;
-        }
-        let columns = row.chunks(PANEL).zip(sums.chunks_mut(PANEL));
-        for ((x, sums), panel) in columns.zip(panels.chunks_exact_mut(capacity * PANEL)) {
-            // The caller hands in no more rows than the block has room for.
-            for ((x, sum), out) in x.iter().zip(sums).zip(&mut panel[r * PANEL..]) {
-                *out = f64::from(*x);
-                *sum += *out;
+    let dim = sums.len().max(1);
+    let taken = rows.chunks_exact(dim).position(|row| !all_finite(row)).unwrap_or(rows.len() / dim);
+    // Panel by panel, so that the sums of its columns stay in registers; the rows come from the cache.
+    for ((p, sums), panel) in
+        sums.chunks_mut(PANEL).enumerate().zip(panels.chunks_exact_mut(capacity * PANEL))
+    {
+        let panel = &mut panel.as_chunks_mut::<PANEL>().0[..taken];
+        let columns = rows.chunks_exact(dim).map(|row| &row[p * PANEL..]);
+        if let Some(whole) = sums.first_chunk_mut::<PANEL>() {
+            let mut local = *whole;
+            for (row, out) in columns.zip(panel) {
+                let Some(row) = row.first_chunk::<PANEL>() else { continue };
+                for ((x, sum), out) in row.iter().zip(&mut local).zip(out) {
+                    *out = f64::from(*x);
+                    *sum += *out;
+                }
+            }
+            *whole = local;
+        } else {
+            for (row, out) in columns.zip(panel) {
+                for ((x, sum), out) in row.iter().zip(sums.iter_mut()).zip(out) {
+                    *out = f64::from(*x);
+                    *sum += *out;
+                }
             }
         }
     }
-    rows.len() / sums.len().max(1)
+    taken
+}
+
+/// Adds a row of f32 to `sums`, column by column; returns whether all were finite, and adds nothing if not. `row` and
+/// `sums` have the same length.
+#[cfg(any(test, feature = "alloc"))]
+pub(crate) fn add_row(row: &[f32], sums: &mut [f64]) -> bool {
+    #[cfg(feature = "simd")]
+    return add_row_at(crate::arch::level(), row, sums);
+    #[cfg(not(feature = "simd"))]
+    add(row, sums)
+}
+
+#[cfg(all(feature = "simd", any(test, feature = "alloc")))]
+fn add_row_at(level: fearless_simd::Level, row: &[f32], sums: &mut [f64]) -> bool {
+    fearless_simd::dispatch!(level, _simd => add(row, sums))
+}
+
+#[cfg(any(test, feature = "alloc"))]
+#[inline(always)]
+fn add(row: &[f32], sums: &mut [f64]) -> bool {
+    let finite = all_finite(row);
+    if finite {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+    }
+    finite
 }
 
 /// Rows of scaled deviations that wait to be multiplied, in panels.
@@ -804,8 +843,34 @@ mod tests {
         let mut bad = [1.0; 12];
         bad[7] = f32::NAN;
         exact_on_every_level(|level, widen, _| {
-            assert_eq!(widen(&bad, &mut [0.0; 4 * PANEL], 4, &mut [0.0; 3]), 2, "{level}");
+            let mut sums = [0.0; 3];
+            assert_eq!(widen(&bad, &mut [0.0; 4 * PANEL], 4, &mut sums), 2, "{level}");
+            assert_eq!(sums, [2.0; 3], "{level}");
         });
+    }
+
+    #[test]
+    fn rows_are_added_at_every_level() {
+        let values = noise(2 * 67);
+        let expected: Vec<f64> = (0..67).map(|i| f64::from(values[i]) + f64::from(values[67 + i])).collect();
+        let check = |level: &str, add: &dyn Fn(&[f32], &mut [f64]) -> bool| {
+            let mut sums = [0.0; 67];
+            assert!(values.chunks(67).all(|row| add(row, &mut sums)), "{level}");
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                for place in [0, 40, 66] {
+                    let mut row = [1.0; 67];
+                    row[place] = bad;
+                    assert!(!add(&row, &mut sums), "{level}: {bad} at {place}");
+                }
+            }
+            assert!(sums == *expected, "{level}");
+        };
+        check("portable", &add);
+        check("chosen", &add_row);
+        #[cfg(feature = "simd")]
+        for level in crate::arch::levels() {
+            check(&std::format!("{level:?}"), &|row, sums| add_row_at(level, row, sums));
+        }
     }
 
     #[test]

@@ -314,6 +314,18 @@ fn rest<const N: usize, E: Element<N>, I: Isa>(
     isa.and(x, mask)
 }
 
+/// The bytes from each of the next four rows on.
+#[inline(always)]
+fn four_rows<'a>(rows: &mut &'a [u8], row_len: usize) -> [&'a [u8]; 4] {
+    let after = |rows: &'a [u8]| rows.get(row_len..).unwrap_or_default();
+    let a = *rows;
+    let b = after(a);
+    let c = after(b);
+    let d = after(c);
+    *rows = after(d);
+    [a, b, c, d]
+}
+
 /// The lanes of one row's sum.
 #[inline(always)]
 fn row_lanes<const N: usize, E: Element<N>, I: Isa>(
@@ -344,12 +356,12 @@ fn scan<const N: usize, E: Element<N>, I: Isa>(
     let mut rows = rows;
     let (fours, left) = out.as_chunks_mut::<4>();
     for out in fours {
-        let mut lanes = [isa.singles([0.0; LANES]); 4];
-        for lanes in &mut lanes {
-            *lanes = row_lanes::<N, E, I>(isa, rows, &query);
-            rows = rows.get(row_len..).unwrap_or_default();
-        }
-        *out = isa.trees(lanes);
+        let [x0, x1, x2, x3] = four_rows(&mut rows, row_len);
+        let a = row_lanes::<N, E, I>(isa, x0, &query);
+        let b = row_lanes::<N, E, I>(isa, x1, &query);
+        let c = row_lanes::<N, E, I>(isa, x2, &query);
+        let d = row_lanes::<N, E, I>(isa, x3, &query);
+        *out = isa.trees([a, b, c, d]);
     }
     for out in left {
         *out = isa.tree(row_lanes::<N, E, I>(isa, rows, &query));
@@ -374,12 +386,12 @@ fn scan_squares<const N: usize, E: Element<N>, I: Isa>(
     let mut rows = rows;
     let (fours, left) = out.as_chunks_mut::<4>();
     for out in fours {
-        let mut lanes = [isa.singles([0.0; LANES]); 4];
-        for lanes in &mut lanes {
-            *lanes = row_squares::<N, E, I>(isa, rows, whole, masked, mask);
-            rows = rows.get(row_len..).unwrap_or_default();
-        }
-        *out = isa.trees(lanes);
+        let [x0, x1, x2, x3] = four_rows(&mut rows, row_len);
+        let a = row_squares::<N, E, I>(isa, x0, whole, masked, mask);
+        let b = row_squares::<N, E, I>(isa, x1, whole, masked, mask);
+        let c = row_squares::<N, E, I>(isa, x2, whole, masked, mask);
+        let d = row_squares::<N, E, I>(isa, x3, whole, masked, mask);
+        *out = isa.trees([a, b, c, d]);
     }
     for out in left {
         *out = isa.tree(row_squares::<N, E, I>(isa, rows, whole, masked, mask));
@@ -782,22 +794,4 @@ mod simd {
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-    use core::cell::Cell;
-
-    /// What a test's thread runs on.
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) enum Tier {
-        /// What every user gets on this machine.
-        Best,
-        #[cfg(feature = "simd")]
-        Portable,
-        #[cfg(feature = "simd")]
-        Level(fearless_simd::Level),
-    }
-
-    std::thread_local! {
-        pub(crate) static TIER: Cell<Tier> = const { Cell::new(Tier::Best) };
-    }
-}
+pub(crate) mod tests;

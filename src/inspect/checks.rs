@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 
 use super::walk::{Anatomy, Config, Verify};
-use super::{ledger, mirror};
+use super::{engram, ledger, mirror};
 use crate::beacon::Results;
 use crate::beacon::stats::Sigma;
 use crate::error::ErrorKind;
@@ -35,6 +35,7 @@ pub(super) fn check(frame: &mut Anatomy<'_>, key: Option<Verify<'_>>) {
         Some(config) if config.kind == Kind::LEDGER_INDEX => ledger::check_index(frame, config),
         Some(config) if config.kind == Kind::MIRROR => mirror::check_mirror(frame, config),
         Some(config) if config.kind == Kind::BLOCKS => mirror::check_blocks(frame, config),
+        Some(config) if config.kind == Kind::ENGRAM_INDEX => engram::check_index(frame, config),
         _ => {}
     }
     if let Some(verify) = key {

@@ -258,7 +258,8 @@ pub(super) struct Explainer<'f, 'a> {
 
 /// Whether there is a typed view of the kind, whose rules were held to it.
 const fn has_view(kind: Kind) -> bool {
-    matches!(kind, Kind::BEACON | Kind::LEDGER_CHUNK | Kind::LEDGER_INDEX | Kind::MIRROR | Kind::BLOCKS)
+    use Kind as K;
+    matches!(kind, K::BEACON | K::LEDGER_CHUNK | K::LEDGER_INDEX | K::MIRROR | K::BLOCKS | K::ENGRAM_INDEX)
 }
 
 impl Explainer<'_, '_> {
@@ -316,6 +317,7 @@ impl Explainer<'_, '_> {
         }
         text.push_str(&self.ledger_note(piece));
         text.push_str(&self.mirror_note(piece));
+        text.push_str(&self.engram_note(piece));
         // The length has a line of its own if it is wrong.
         if self.out.next_finding_in(piece.at.saturating_add(1), piece.value_at()) {
             self.out.emit(1, label.clone(), true, |_| format!("TLV {:02X}", piece.tlv_type));
@@ -362,11 +364,14 @@ impl Explainer<'_, '_> {
             // What the frame's rules say nothing about is checked by the view's; of hashes of what is not here
             // they say nothing either.
             let is_frames = matches!(field, "element" | "reserved" | "delta_q16" | "payload_len");
-            let checked = (is_views && !matches!(field, "root" | "master_digest"))
+            let checked = (is_views && !matches!(field, "root" | "master_digest" | "whitening_prefix"))
                 || (is_config && (has_view || is_frames));
-            let is_mirror = tlv_type == TlvType::MIRROR;
             let text = |bytes: &[u8]| {
-                let also = if is_mirror { Self::mirror_field_note(field, bytes) } else { "" };
+                let also = match tlv_type {
+                    TlvType::MIRROR => Self::mirror_field_note(field, bytes),
+                    TlvType::ENGRAM_INDEX => Self::engram_field_note(field, bytes),
+                    _ => "",
+                };
                 format!("{}{also}{note}", show(form, bytes))
             };
             self.out.emit(size, format!("{label}.{field}"), checked, text);
@@ -439,6 +444,7 @@ impl Explainer<'_, '_> {
         // What its kind does not explain stands there as its elements.
         self.ledger_payload(len);
         self.mirror_payload(len);
+        self.engram_payload(len);
         let len = frame.payload_end.saturating_sub(self.out.pos.max(frame.payload_at));
         for (part, element, len) in parts(config, element, len) {
             let (dim, delta_q16) = config.map_or((0, 0), |config| (config.dim as usize, config.delta_q16));

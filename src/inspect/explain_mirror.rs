@@ -127,7 +127,7 @@ fn blocks(indices: &[u8]) -> String {
 }
 
 /// The elements of a block: all, or the first and the last.
-fn elements(element: Element, delta_q16: u32, size: usize, block: &[u8]) -> String {
+pub(super) fn elements(element: Element, delta_q16: u32, size: usize, block: &[u8]) -> String {
     let count = block.len().checked_div(size).unwrap_or(0);
     let show = |bytes: &[u8]| join(bytes.chunks(size).map(|bytes| show_element(element, delta_q16, bytes)));
     let (head, tail) = ELEMENTS;

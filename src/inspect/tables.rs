@@ -254,7 +254,8 @@ mod tests {
             include_str!("../../spec/frame.md"),
             include_str!("../../spec/beacon.md"),
             include_str!("../../spec/ledger.md"),
-            include_str!("../../spec/mirror.md")
+            include_str!("../../spec/mirror.md"),
+            include_str!("../../spec/engram.md")
         );
         for (tlv_type, heading) in [
             (TlvType::CONFIG, "\n## CONFIG_V1\n"),
@@ -263,6 +264,7 @@ mod tests {
             (TlvType::LEDGER_INDEX, "\n### LEDGER_INDEX_V1\n"),
             (TlvType::LEDGER_MARKS, "\n### LEDGER_MARKS_V1\n"),
             (TlvType::MIRROR, "\n### MIRROR_V1\n"),
+            (TlvType::ENGRAM_INDEX, "\n### ENGRAM_INDEX_V1\n"),
         ] {
             let section = spec.split(heading).nth(1).unwrap();
             let rows = section.lines().skip_while(|line| *line != "| off | size | field |").skip(2);

@@ -157,7 +157,10 @@ pub(super) fn inspect<'a>(bytes: &'a [u8], key: Option<Verify<'_>>) -> Report<'a
             let findings = alloc::vec![Finding { at: 0, kind, missing: rest.is_empty() }];
             let error = first_error(&findings, offset);
             let mut emitter = Emitter::new(rest, offset, None, findings, room);
-            emitter.emit(len, "no frame", false, |bytes| format!("no frame: {} bytes skipped", bytes.len()));
+            let other = if at == 0 { foreign(rest) } else { "" };
+            emitter.emit(len, "no frame", false, |bytes| {
+                format!("no frame: {} bytes skipped{other}", bytes.len())
+            });
             let (content, spans) = (Content::NoFrame, emitter.finish(len));
             (Section { offset, len: len as u64, content, error, spans }, len)
         };
@@ -174,6 +177,26 @@ pub(super) fn inspect<'a>(bytes: &'a [u8], key: Option<Verify<'_>>) -> Report<'a
 fn first_error(findings: &[Finding], offset: u64) -> Option<Error> {
     findings.first().map(|finding| Error::new(finding.kind, finding.at as u64).nested(offset))
 }
+
+/// What else the bytes start like, of what this crate reads.
+fn foreign(bytes: &[u8]) -> &'static str {
+    // Little-endian: what follows is as long as it says, and is spelled as names of models are.
+    let is_name = bytes.split_first_chunk::<4>().is_some_and(|(len, rest)| {
+        let len = usize::try_from(u32::from_le_bytes(*len)).ok().filter(|len| (2..=64).contains(len));
+        let name = len.and_then(|len| rest.get(..len));
+        let spelled =
+            |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
+        name.is_some_and(|name| name.iter().all(spelled))
+    });
+    match bytes {
+        [b'E', b'G', b'R', b'1', ..] => "; it starts like a certificate: see bitwire engram eng show",
+        [b'n' | b'q', b's', b'g', b'g', ..] | [0xD8, 0x3C, 0x14, 0xAF, ..] => STATE,
+        _ if is_name => STATE,
+        _ => "",
+    }
+}
+
+const STATE: &str = "; it starts like a state of llama.cpp: see bitwire engram state";
 
 /// Whether the bytes are worth reading as a frame: they start with the magic, or CONFIG_V1 stands where a frame has
 /// it, or both nearly.

@@ -2,9 +2,11 @@
 #![cfg(all(feature = "alloc", feature = "hmac"))]
 
 mod certificate;
+mod engram;
 #[cfg(feature = "std")]
 mod ledger;
 mod mirror;
+// mod whitening;        // to be uncommented with bitwire::engram::whitening::Whitening
 
 use std::path::Path;
 

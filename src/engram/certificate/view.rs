@@ -95,7 +95,7 @@ impl HeaderRaw {
         [
             HEADER_LEN as u64,
             u64::from(self.basis_rank.get()).saturating_mul(4),
-            2 * CENTER_LEN as u64,
+            (2 * CENTER_LEN) as u64,
             u64::from(self.task_description_len.get()),
             u64::from(self.cache_id_len.get()),
         ]

@@ -3,7 +3,8 @@
 
 use alloc::vec::Vec;
 
-use super::{LayerRange, all_finite, non_finite, shape, zeros};
+use super::{LayerRange, non_finite, shape, zeros};
+use crate::arch::moments::add_row;
 use crate::engram::KeySource;
 use crate::error::Result;
 
@@ -48,10 +49,9 @@ pub(super) fn sum_of_layer<S: KeySource + ?Sized>(keys: &S, layer: u32, sums: &m
     let mut row = zeros(sums.len())?;
     for token in 0..shape.tokens {
         keys.token_into(layer, token, &mut row)?;
-        if !all_finite(&row) {
+        if !add_row(&row, sums) {
             return Err(non_finite(&row, shape.head_dim, layer, 0, token));
         }
-        sums.iter_mut().zip(&row).for_each(|(sum, x)| *sum += f64::from(*x));
     }
     Ok(())
 }

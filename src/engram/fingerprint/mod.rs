@@ -27,6 +27,7 @@ mod sample;
 #[cfg(feature = "linalg")]
 mod svd;
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests;
 
 pub use fourier::{FourierOptions, FourierScale, LayerMeans, fourier_sections};
@@ -84,9 +85,4 @@ fn non_finite(keys: &[f32], head_dim: u32, layer: u32, first_head: u32, token: u
     let head = place.checked_div(head_dim).unwrap_or(0).saturating_add(first_head);
     let component = place.checked_rem(head_dim).unwrap_or(0);
     Error::caller(ErrorKind::NonFiniteKey { layer, head, token, component })
-}
-
-/// Whether all are finite; without an early exit, so that it is a vector loop.
-fn all_finite(values: &[f32]) -> bool {
-    values.iter().fold(true, |all, x| all & x.is_finite())
 }

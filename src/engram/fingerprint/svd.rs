@@ -26,6 +26,9 @@ pub const MAX_SVD_DIM: u32 = 2048;
 /// Rows that are gathered before they are multiplied.
 const BLOCK_ROWS: usize = 64;
 
+/// f64 of a cache line.
+const LINE: usize = 8;
+
 /// Products from which on a second thread pays.
 const THREAD_WORK: usize = 1 << 22;
 
@@ -402,9 +405,10 @@ impl Rows {
     fn place(&self, i: u32) -> (u32, u32, u32) {
         let row = self.drawn.as_ref().map_or(i, |rows| rows.get(i as usize).copied().unwrap_or(0));
         // Neither is 0: there are keys.
-        let (tokens, heads) = (self.shape.tokens.max(1), self.shape.heads.max(1));
-        let (rest, token) = (row / tokens, row % tokens);
-        (self.first_layer.saturating_add(rest / heads), rest % heads, token)
+        let split = |x: u32, by: u32| (x.checked_div(by).unwrap_or(0), x.checked_rem(by).unwrap_or(0));
+        let (rest, token) = split(row, self.shape.tokens);
+        let (layer, head) = split(rest, self.shape.heads);
+        (self.first_layer.saturating_add(layer), head, token)
     }
 }
 
@@ -454,7 +458,11 @@ impl Moments {
         let dim = moments.sums.len();
         // At most MAX_SVD_DIM, rounded up.
         let panels_len = panel_len(dim).unwrap_or(0).saturating_mul(BLOCK_ROWS);
-        let (mut panels, mut gathered) = (zeros(panels_len)?, zeros(dim.saturating_mul(BLOCK_ROWS))?);
+        let mut panels: Vec<f64> = zeros(panels_len.saturating_add(LINE))?;
+        // At the start of a cache line, so that no vector lies across two.
+        let start = panels.as_ptr().align_offset(LINE.saturating_mul(size_of::<f64>())).min(LINE);
+        let panels = panels.get_mut(start..).unwrap_or_default();
+        let mut gathered = zeros(dim.saturating_mul(BLOCK_ROWS))?;
         moments.rows = range.end.saturating_sub(range.start);
         while !range.is_empty() {
             let block = range.clone().take(BLOCK_ROWS);
@@ -465,13 +473,13 @@ impl Moments {
                 taken = taken.saturating_add(1);
             }
             let block = gathered.get(..taken.saturating_mul(dim)).unwrap_or_default();
-            let finite = widen(block, &mut panels, BLOCK_ROWS, &mut moments.sums);
+            let finite = widen(block, panels, BLOCK_ROWS, &mut moments.sums);
             if finite < taken {
                 let (layer, head, token) = rows.place(range.start.saturating_add(finite as u32));
                 let bad = block.get(finite.saturating_mul(dim)..).unwrap_or_default();
                 return Err(non_finite(bad, rows.shape.head_dim, layer, head, token));
             }
-            let block = Block { panels: &panels, capacity: BLOCK_ROWS, rows: taken, dim };
+            let block = Block { panels, capacity: BLOCK_ROWS, rows: taken, dim };
             gram_exact(block, &mut moments.triangle);
             range.start = range.start.saturating_add(taken as u32);
         }
@@ -528,7 +536,7 @@ fn eigen(triangle: &[f64], dim: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     let exponent = if largest > 0.0 { libm::ilogb(largest) } else { 0 };
     let (down, up) = (libm::scalbn(1.0, exponent.wrapping_neg()), libm::scalbn(1.0, exponent));
 
-    let square = dim.checked_mul(dim).unwrap_or(usize::MAX);
+    let square = dim.saturating_mul(dim);
     let (mut matrix, mut vectors, mut values) = (zeros(square)?, zeros(square)?, zeros(dim)?);
     let mut rest = triangle;
     for (i, column) in matrix.chunks_exact_mut(dim.max(1)).enumerate() {

@@ -7,6 +7,8 @@
 #[cfg(feature = "alloc")]
 mod owned;
 mod search;
+#[cfg(all(test, feature = "alloc"))]
+mod tests;
 mod vectors;
 mod view;
 

@@ -929,3 +929,6 @@ fn sign_max_without(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

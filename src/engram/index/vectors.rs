@@ -298,3 +298,97 @@ pub(super) fn component(kind: VectorType, row: &[u8], column: usize) -> f32 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    fn kind<T: core::fmt::Debug>(result: Result<T>) -> ErrorKind {
+        result.unwrap_err().kind()
+    }
+
+    fn encoded(kind: VectorType, values: &[f32]) -> Result<(std::vec::Vec<u8>, EncodedRow)> {
+        let mut out = vec![0xAA; kind.row_len(values.len() as u32) as usize];
+        encode_row(kind, values, &mut out).map(|encoded| (out, encoded))
+    }
+
+    #[test]
+    fn rows_by_hand() {
+        let one = EncodedRow { scale: 1.0, saturated: 0 };
+        let step = Step::new(32768).unwrap();
+        let x = [1.0, -0.25, -0.0];
+        assert_eq!(encoded(VectorType::F16, &x), Ok((vec![0, 0x3C, 0, 0xB4, 0, 0x80], one)));
+        assert_eq!(encoded(VectorType::F32, &x[..1]), Ok((vec![0, 0, 0x80, 0x3F], one)));
+        // -0.25 / 0.5 is a tie, and 0 is even.
+        assert_eq!(encoded(VectorType::Mu16(step), &x), Ok((vec![2, 0, 0, 0, 0, 0], one)));
+        let over = EncodedRow { scale: 1.0, saturated: 1 };
+        assert_eq!(encoded(VectorType::Mu16(step), &[20000.0]), Ok((vec![0xFF, 0x7F], over)));
+        // 254 / 127 = 2: 5 / 2 and 7 / 2 are ties, to 2 and 4.
+        let two = EncodedRow { scale: 2.0, saturated: 0 };
+        assert_eq!(encoded(VectorType::I8, &[5.0, 7.0, -254.0, -3.0]), Ok((vec![2, 4, 0x81, 0xFE], two)));
+        let zero = EncodedRow { scale: 0.0, saturated: 0 };
+        assert_eq!(encoded(VectorType::I8, &[0.0, -0.0]), Ok((vec![0, 0], zero)));
+        assert_eq!(encoded(VectorType::I8, &[1e-45, 0.0]), Ok((vec![0, 0], zero)));
+        let x = [-1.0, 1.0, -0.0, 0.0, -1e-45, 2.0, 3.0, -4.0, -5.0];
+        assert_eq!(encoded(BITS, &x), Ok((vec![0b1001_0001, 1], one)));
+    }
+
+    const BITS: VectorType = VectorType::Bits;
+
+    #[test]
+    fn refused() {
+        for x in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for kind_of in [VectorType::F32, VectorType::F16, VectorType::I8, BITS] {
+                let not_finite = ErrorKind::NonFinite { row: 0, column: 1 };
+                assert_eq!(kind(encoded(kind_of, &[1.0, x])), not_finite);
+            }
+        }
+        assert!(encoded(VectorType::F16, &[65519.9]).is_ok());
+        assert!(matches!(kind(encoded(VectorType::F16, &[65520.0])), ErrorKind::Number { .. }));
+        assert!(matches!(kind(encoded(VectorType::F16, &[-1e9])), ErrorKind::Number { .. }));
+        assert!(matches!(kind(encoded(BITS, &[])), ErrorKind::Argument { .. }));
+        let short = ErrorKind::BufferTooSmall { needed: 2, available: 1 };
+        assert_eq!(kind(encode_row(BITS, &[0.0; 9], &mut [0])), short);
+        assert!(matches!(kind(encode_row(BITS, &[0.0; 8], &mut [0; 2])), ErrorKind::Shape { .. }));
+
+        assert!(matches!(kind(Vectors::new(BITS, 1, 0, &[], &[])), ErrorKind::Argument { .. }));
+        let short = ErrorKind::BufferTooSmall { needed: 4, available: 3 };
+        assert_eq!(kind(Vectors::new(BITS, 2, 9, &[0; 3], &[])), short);
+        assert!(matches!(kind(Vectors::new(BITS, 1, 8, &[0; 2], &[])), ErrorKind::Shape { .. }));
+        assert!(matches!(kind(Vectors::new(BITS, 1, 8, &[0], &[0; 4])), ErrorKind::Shape { .. }));
+        assert!(matches!(
+            kind(Vectors::new(VectorType::I8, 1, 8, &[0; 8], &[])),
+            ErrorKind::BufferTooSmall { .. }
+        ));
+        let size = Vectors::new(VectorType::F32, u32::MAX, u32::MAX, &[], &[]);
+        assert_eq!(kind(size), ErrorKind::Size { field: "the vectors" });
+
+        let rows = Vectors::new(BITS, 2, 3, &[0b101, 0b1010], &[]).unwrap();
+        let mut out = [0.0; 3];
+        rows.row_into(1, &mut out).unwrap();
+        assert_eq!((out, rows.first_with_spare_bits()), ([1.0, -1.0, 1.0], Some(1)));
+        let end = ErrorKind::PastEnd { field: "the row", end: 2, found: 3 };
+        assert_eq!(kind(rows.row_into(2, &mut out)), end);
+        assert!(matches!(kind(rows.row_into(0, &mut [0.0; 2])), ErrorKind::BufferTooSmall { .. }));
+        assert_eq!((rows.row(1), rows.row(2), rows.factor(2)), (Some(&[0b1010][..]), None, None));
+    }
+
+    #[test]
+    fn rows_come_back() {
+        let scales: std::vec::Vec<u8> = [0.5f32, -2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let rows = Vectors::new(VectorType::I8, 2, 2, &[3, 0x81, 1, 0x80], &scales).unwrap();
+        let mut out = [0.0; 2];
+        rows.row_into(0, &mut out).unwrap();
+        assert_eq!(out, [1.5, -63.5]);
+        rows.row_into(1, &mut out).unwrap();
+        assert_eq!(out, [-2.0, 256.0]);
+        let step = Step::new(3 << 15).unwrap();
+        let rows = Vectors::new(VectorType::Mu16(step), 1, 2, &[2, 0, 0xFF, 0xFF], &[]).unwrap();
+        rows.row_into(0, &mut out).unwrap();
+        assert_eq!(out, [3.0, -1.5]);
+        let rows = Vectors::new(VectorType::F16, 1, 2, &[0, 0x3C, 0, 0xB4], &[]).unwrap();
+        rows.row_into(0, &mut out).unwrap();
+        assert_eq!(out, [1.0, -0.25]);
+    }
+}

@@ -34,11 +34,21 @@ layout! {
     }
 }
 
-layout! {
-    pub(crate) struct SpanRaw {
-        start: little_endian::U32,
-        len: little_endian::U32,
-    }
+/// Where a text stands in the strings.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::KnownLayout,
+    zerocopy::Immutable,
+    zerocopy::Unaligned,
+)]
+#[repr(C)]
+pub(crate) struct SpanRaw {
+    start: little_endian::U32,
+    len: little_endian::U32,
 }
 
 /// How the vectors of an index were made.
