@@ -158,7 +158,7 @@ fn rotations_are_undone() {
     // Sylvester's matrix: row i, column j have the sign of the number of bits that i and j share.
     for (row, found) in stored.chunks(64).zip(keys.chunks(64)) {
         for (i, &found) in found.iter().enumerate() {
-            let sign = |j: usize| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = |j: usize| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
             let sum: f64 = row.iter().enumerate().map(|(j, &x)| sign(j) * f64::from(x)).sum();
             assert!((sum / 8.0 - f64::from(found)).abs() < 1e-5);
         }

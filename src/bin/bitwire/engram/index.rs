@@ -506,14 +506,14 @@ fn search(args: &SearchArgs, out: &mut Output) -> Result<Outcome, Problem> {
         None => Array::read(&args.query)?,
     };
     let found = find(args, &index, &query)?;
-    let results = found.iter().map(|hits| {
+    let mut results = found.iter().map(|hits| {
         let hits = hits.iter().filter_map(|hit| Some((hit, index.entry(hit.entry)?)));
         hits.map(|(hit, entry)| result_json(hit, &entry)).collect::<Value>()
     });
     let (several, single) = (is_several(&index, &query), found.len() == 1);
     if args.common.json {
         let results: Value =
-            if several { results.collect() } else { results.last().unwrap_or_else(|| json!([])) };
+            if several { results.collect() } else { results.next().unwrap_or_else(|| json!([])) };
         let members = vec![
             ("file", name.into()),
             ("metric", metric_name(index.search().metric()).into()),

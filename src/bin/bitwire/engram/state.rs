@@ -338,7 +338,7 @@ pub(super) fn keys(args: &KeysArgs, out: &mut Output) -> Result<Outcome, Problem
         let rows = shape.rows().map_err(|error| file.unfit(error))?;
         let count = usize::try_from(rows).ok().and_then(|rows| rows.checked_mul(head_dim as usize));
         let mut values: Vec<f32> = Vec::new();
-        if !count.is_some_and(|count| values.try_reserve_exact(count).is_ok()) {
+        if count.is_none_or(|count| values.try_reserve_exact(count).is_err()) {
             return Err(file.usage(format!("{shape}: there is no memory for them as f32")));
         }
         values.resize(count.unwrap_or(0), 0.0);
