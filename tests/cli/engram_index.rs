@@ -333,6 +333,7 @@ fn what_an_index_is_not_made_of() {
         .bitwire("engram index build saved.faiss s m p saved.faiss")
         .refused("saved.faiss: is an input, and would be overwritten");
     assert_eq!((folder.read("x.bit"), folder.read("saved.faiss")), (before.clone(), saved));
+    folder.bitwire("engram index search - -").refused("standard input (-) can be given only once");
     folder.put("q.npy", npy("<f4", false, &[3], &[0; 12]));
     folder
         .bitwire("engram index search x.bit q.npy")

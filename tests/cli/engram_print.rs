@@ -228,13 +228,12 @@ fn whitened_texts_are_found_again() {
         let shape: &[usize] = if method == "whitened" { &[6, 8] } else { &[6, 3, 8] };
         folder.put("all.npy", npy("<f4", false, shape, &all));
         folder.put("e.jsonl", lines);
-        let metric = if method == "whitened" { "cosine" } else { "maxsim" };
-        let build = format!(
-            "engram index build x.bit kv tiny layer1 all.npy --entries e.jsonl --method {method} --metric {metric} \
-             --whitening w.bit --json"
-        );
-        let built = folder.bitwire(&build).good().json("engram-index-build");
+        let line =
+            "engram index build x.bit kv tiny layer1 all.npy --entries e.jsonl --whitening w.bit --json";
+        let built = folder.bitwire(line).good().json("engram-index-build");
         assert_eq!(built["whitening"].as_str(), fitted["digest"].as_str().map(|digest| &digest[..16]));
+        let metric = if method == "whitened" { "cosine" } else { "maxsim" };
+        assert_eq!((&built["method"], &built["metric"]), (&json!(method), &json!(metric)));
         assert_eq!(built["store"], if method == "whitened" { "f32" } else { "bits" });
         for text in 0..6 {
             let line = format!("engram index search x.bit q{text}.npy --whitening w.bit --top-k 1 --json");

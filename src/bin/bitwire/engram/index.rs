@@ -60,10 +60,11 @@ pub(crate) struct Build {
     pub(crate) inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) input: InputArgs,
-    /// How vectors are compared [default: ip; maxsim where an entry has several]
+    /// How vectors are compared [default: ip; cosine for whitened, maxsim for centroids and where an entry has several]
     #[arg(long, value_enum)]
     pub(crate) metric: Option<MetricArg>,
-    /// How the vectors were made [default: as certificates say, else unknown]
+    /// How the vectors were made [default: with --whitening whitened, or centroids where an entry has several; else as
+    /// certificates say, or unknown]
     #[arg(long, value_enum)]
     pub(crate) method: Option<MethodArg>,
     #[command(flatten)]
@@ -236,9 +237,19 @@ fn build(args: &Build, out: &mut Output) -> Result<Outcome, Problem> {
         members: args.members.clone(),
     };
     let context = input::context(&context, dim)?;
-    let metric = args.metric.map(MetricArg::metric);
-    let metric = metric.unwrap_or(if per_entry > 1 { Metric::MaxSim } else { Metric::InnerProduct });
-    let method = args.method.map_or(method, MethodArg::method);
+    let method = match args.method {
+        Some(method) => method.method(),
+        None if args.whitening.is_some() && per_entry > 1 => Method::WhitenedCentroids,
+        None if args.whitening.is_some() => Method::WhitenedMean,
+        None => method,
+    };
+    let metric = match (args.metric, method) {
+        (Some(metric), _) => metric.metric(),
+        (None, Method::WhitenedCentroids) => Metric::MaxSim,
+        (None, _) if per_entry > 1 => Metric::MaxSim,
+        (None, Method::WhitenedMean) => Metric::Cosine,
+        (None, _) => Metric::InnerProduct,
+    };
     // The step has to suit all vectors.
     let all: Vec<f32> = match args.store.store {
         Some(StoreArg::Mu16) => items.iter().flat_map(|item| item.vectors.iter().copied()).collect(),
@@ -497,11 +508,12 @@ fn entry_json(entry: &Entry<'_>) -> Value {
 
 fn search(args: &SearchArgs, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.common.key)?;
-    input::one_stream([args.index.as_path(), &args.query])?;
+    let whitening = args.whitening.as_deref();
+    input::one_stream([args.index.as_path(), &args.query].into_iter().chain(whitening))?;
     let name = input::name(&args.index);
     let bytes = input::map(&args.index)?;
     let index = parse(&name, bytes.as_ref(), key.as_ref())?;
-    let query = match &args.whitening {
+    let query = match whitening {
         Some(whitening) => whitened(args, &index, &WhiteningFile::open(whitening)?, key.as_ref())?,
         None => Array::read(&args.query)?,
     };
