@@ -139,7 +139,7 @@ struct Search<'a, 'k> {
     found: Option<State<'a>>,
     fits: LayoutSet,
     several: bool,
-    /// Of the layouts that do not fit, the error that says most.
+    /// Of the layouts that do not fit, the error of the one that came furthest.
     failure: Option<Error>,
 }
 
@@ -158,30 +158,35 @@ impl<'a, 'k> Search<'a, 'k> {
         };
         let class = name.map_or(Class::Unknown, |name| arch::class(name.as_bytes()));
         if let Some(layout) = self.known.layout {
-            self.consider(0, layout, envelope, reader);
+            if envelope.is_whole() || !layout.outputs && layout.memory != Memory::None {
+                self.consider(layout, envelope, reader);
+            } else {
+                let expected = "outputs, and blobs without memory, are of states and sessions alone";
+                self.fail(Error::caller(ErrorKind::Argument { expected }));
+            }
             return Ok(());
         }
         if class == Class::Hybrid {
             let found = Snippet::new(name.unwrap_or_default().as_bytes());
             return Err(Error::new(ErrorKind::StateMemory { found }, reader.offset()));
         }
-        for (number, layout) in Layout::known() {
+        for (_, layout) in Layout::known() {
             let fits = match class {
                 Class::Attention | Class::Hybrid => layout.memory != Memory::Recurrent,
                 Class::Recurrent => layout.memory == Memory::Recurrent,
                 Class::Unknown => true,
             };
             if fits && layout.may_follow(&envelope) {
-                self.consider(number, layout, envelope, reader);
+                self.consider(layout, envelope, reader);
             }
         }
         Ok(())
     }
 
-    fn consider(&mut self, number: u32, layout: Layout, envelope: Envelope<'a>, reader: &Reader<'a>) {
+    fn consider(&mut self, layout: Layout, envelope: Envelope<'a>, reader: &Reader<'a>) {
         match walk_all(layout, envelope, reader.clone()) {
             Ok(state) => {
-                self.fits.insert(number);
+                self.fits.insert(layout);
                 match &self.found {
                     // Without cells, say, an extension of cells makes no difference.
                     Some(found) => {
@@ -190,14 +195,13 @@ impl<'a, 'k> Search<'a, 'k> {
                     None => self.found = Some(state),
                 }
             }
-            Err(error) => {
-                // A walk that ended before the bytes did was on the right way.
-                let merit =
-                    |error: Error| (matches!(error.kind(), ErrorKind::TrailingBytes { .. }), error.offset());
-                if self.failure.is_none_or(|before| merit(error) > merit(before)) {
-                    self.failure = Some(error);
-                }
-            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        if self.failure.is_none_or(|before| error.offset() > before.offset()) {
+            self.failure = Some(error);
         }
     }
 
