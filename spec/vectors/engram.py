@@ -188,10 +188,12 @@ def read_state(data, arch=None, layout=None):
             name, at = read_name(i)
             known = class_of(name) is not None
         except Bad:
+            if layout and Layout.parse(layout).outputs:
+                raise                       # no sequence has outputs
             name = None                     # nor a state: what is wrong with a name is no reason to refuse a sequence
         if name is not None:
             search.behind({"kind": "state", "arch": name}, at, i.at)
-        if not known:
+        if not known and not (layout and Layout.parse(layout).outputs):
             search.behind({"kind": "seq"}, None, 0)
     return search.result()
 
@@ -217,10 +219,11 @@ class Search:
             raise Bad("StateMemory", at)
         for text in [self.layout] if self.layout else candidates(envelope, "arch" in envelope, class_):
             walk = Walk(self.data, at, envelope, Layout.parse(text))
+            if walk.layout.outputs and not walk.whole:
+                self.failed(Bad("Argument", 0), 0)      # stated, of a blob that cannot have it
+                continue
             try:
                 found = walk.run()
-                if walk.layout.outputs and not walk.whole:
-                    continue                    # no blob has it; which error that is, if no other fits, the specification does not say
                 self.fits.setdefault((envelope["kind"], found["layout"]), found)
             except Bad as error:
                 self.failed(error, walk.came(error))

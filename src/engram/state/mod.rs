@@ -82,6 +82,11 @@ impl<'a> State<'a> {
                 // A model's name, or the memory of a sequence at once: a count of streams can look like a short name.
                 let mut after = reader.clone();
                 let state = Envelope::read_state(&mut after);
+                if known.layout.is_some_and(|layout| layout.outputs) {
+                    // No sequence has outputs.
+                    search.try_all(state?, &after)?;
+                    return search.finish();
+                }
                 if let Ok(envelope) = state {
                     search.try_all(envelope, &after)?;
                 }
@@ -158,10 +163,10 @@ impl<'a, 'k> Search<'a, 'k> {
         };
         let class = name.map_or(Class::Unknown, |name| arch::class(name.as_bytes()));
         if let Some(layout) = self.known.layout {
-            if envelope.is_whole() || !layout.outputs && layout.memory != Memory::None {
+            if envelope.is_whole() || !layout.outputs {
                 self.consider(layout, envelope, reader);
             } else {
-                let expected = "outputs, and blobs without memory, are of states and sessions alone";
+                let expected = "outputs are of states and sessions alone";
                 self.fail(Error::caller(ErrorKind::Argument { expected }));
             }
             return Ok(());
