@@ -9,6 +9,9 @@ mod common;
 mod support;
 
 mod engram;
+mod engram_index;
+mod engram_print;
+mod engram_state;
 mod frames;
 mod ledger;
 mod ledger_trouble;

@@ -5,6 +5,7 @@ use clap::Subcommand;
 pub(crate) use super::certificate::{Show, WriteArgs};
 pub(crate) use super::fingerprint::FingerprintArgs;
 pub(crate) use super::index::IndexVerb;
+pub(crate) use super::proof::ProofArgs;
 pub(crate) use super::state::{KeysArgs, StateArgs};
 pub(crate) use super::whiten::WhitenVerb;
 
@@ -28,6 +29,7 @@ pub(crate) enum EngramVerb {
         #[command(subcommand)]
         verb: IndexVerb,
     },
+    Proof(Box<ProofArgs>),
 }
 
 #[derive(Subcommand)]

@@ -322,7 +322,17 @@ impl PrintArgs {
         Ok(Print { dim: vectors.len(), vectors, more })
     }
 
-    pub(super) fn whitened_tokens(
+    /// What a query is where documents are centroids: all its tokens.
+    pub(super) fn query_tokens(
+        &self,
+        sections: &[Source<'_>],
+        whitening: Option<&Whitening<'_>>,
+    ) -> Result<WhitenedTokens, Error> {
+        let nothing = Error::caller(ErrorKind::Argument { expected: "there are keys" });
+        self.whitened_tokens(*sections.first().ok_or(nothing)?, whitening)
+    }
+
+    fn whitened_tokens(
         &self,
         keys: Source<'_>,
         whitening: Option<&Whitening<'_>>,

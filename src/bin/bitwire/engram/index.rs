@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use bitwire::engram::index::{
     Entry, Filter, Hit, Index, IndexOptions, Method, Metric, OwnedIndex, Query, VectorType,
 };
+use bitwire::engram::whitening::WhitenedTokens;
 use bitwire::frame::{ContextHash, Frame, Key};
 use bitwire::io::Escaped;
 use bitwire::{Error, ErrorKind};
@@ -13,7 +14,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::entries::{self, Items, VectorArg, shape_text, time_text};
-use super::fingerprint::{MethodArg, WhiteningFile};
+use super::fingerprint::{MethodArg, TokenRange, WhiteningFile, tokens};
+use super::source::{KeyFile, Part, SourceArgs};
 use super::vectors::{Array, StoreArg, StoreArgs, type_name};
 use crate::args::{Common, ContextArgs};
 use crate::exit::{Outcome, Output, Problem};
@@ -42,7 +44,7 @@ const INPUTS: &str = "Inputs:\n  \
 #[command(after_help = format!("Example:\n  \
     bitwire engram index build index.bit kv llama-8b svd notes/*.eng --metric cosine --store mu16\n\n{INPUTS}"))]
 pub(crate) struct Build {
-    /// File to write
+    /// File to write; - for standard output
     pub(crate) out: PathBuf,
     /// Id of the vector space
     #[arg(value_name = "SPACE")]
@@ -135,8 +137,19 @@ pub(crate) struct ShowIndex {
 pub(crate) struct SearchArgs {
     /// The index; - for standard input
     pub(crate) index: PathBuf,
-    /// Vectors to look for: .npy of f32 or f16; - for standard input
+    /// Vectors to look for: .npy of f32 or f16; with --whitening keys, or a state blob; - for standard input
     pub(crate) query: PathBuf,
+    /// Whiten the query, which is then a text's keys, as those of the index were: the whitening they were made with
+    #[arg(long, value_name = "FILE.bit")]
+    pub(crate) whitening: Option<PathBuf>,
+    /// With --whitening: the layer, from 0 [default: the last]
+    #[arg(long, value_name = "L", requires = "whitening")]
+    pub(crate) layer: Option<u32>,
+    /// With --whitening: the tokens; 1..-1 leaves out the first and the last [default: all]
+    #[arg(long, value_name = "A..B", value_parser = tokens, allow_hyphen_values = true, requires = "whitening")]
+    pub(crate) tokens: Option<TokenRange>,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
     /// Entries to find
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) top_k: usize,
@@ -181,7 +194,7 @@ pub(crate) enum MetricArg {
 }
 
 impl MetricArg {
-    fn metric(self) -> Metric {
+    pub(super) fn metric(self) -> Metric {
         match self {
             Self::Ip => Metric::InnerProduct,
             Self::Cosine => Metric::Cosine,
@@ -371,7 +384,7 @@ fn remove(args: &Remove, out: &mut Output) -> Result<Outcome, Problem> {
     report("engram-index-remove", &args.index, &bytes, key.as_ref(), args.common.json, more, out)
 }
 
-fn metric_name(metric: Metric) -> &'static str {
+pub(super) fn metric_name(metric: Metric) -> &'static str {
     match metric {
         Metric::InnerProduct => "ip",
         Metric::Cosine => "cosine",
@@ -488,15 +501,19 @@ fn search(args: &SearchArgs, out: &mut Output) -> Result<Outcome, Problem> {
     let name = input::name(&args.index);
     let bytes = input::map(&args.index)?;
     let index = parse(&name, bytes.as_ref(), key.as_ref())?;
-    let query = Array::read(&args.query)?;
+    let query = match &args.whitening {
+        Some(whitening) => whitened(args, &index, &WhiteningFile::open(whitening)?, key.as_ref())?,
+        None => Array::read(&args.query)?,
+    };
     let found = find(args, &index, &query)?;
-    let results = found.iter().map(|hits| {
+    let mut results = found.iter().map(|hits| {
         let hits = hits.iter().filter_map(|hit| Some((hit, index.entry(hit.entry)?)));
         hits.map(|(hit, entry)| result_json(hit, &entry)).collect::<Value>()
     });
     let (several, single) = (is_several(&index, &query), found.len() == 1);
     if args.common.json {
-        let results: Value = if several { results.collect() } else { results.last().unwrap_or_default() };
+        let results: Value =
+            if several { results.collect() } else { results.next().unwrap_or_else(|| json!([])) };
         let members = vec![
             ("file", name.into()),
             ("metric", metric_name(index.search().metric()).into()),
@@ -521,6 +538,44 @@ fn search(args: &SearchArgs, out: &mut Output) -> Result<Outcome, Problem> {
         }
     }
     Ok(Outcome::Good)
+}
+
+/// The query of a text's keys, in the form that the index has.
+fn whitened(
+    args: &SearchArgs,
+    index: &Index<'_>,
+    whitening: &WhiteningFile,
+    key: Option<&Key>,
+) -> Result<Array, Problem> {
+    let view = whitening.view(key)?;
+    let own = index.whitening_prefix();
+    if own.is_some() && own != view.prefix() {
+        let message = "is not the whitening that made the vectors of the index";
+        return Err(Problem::Usage(format!("{}: {message}", whitening.name())));
+    }
+    let file = KeyFile::open(&args.query)?;
+    let dim = index.search().vectors().dim();
+    file.with(&args.source, Part::Keys, false, |sections| {
+        let Some(&keys) = sections.first() else { return Err(file.usage("there are no keys".to_owned())) };
+        let shape = keys.shape();
+        let layer = args.layer.unwrap_or(shape.layers.saturating_sub(1));
+        let range = TokenRange::of(args.tokens, shape.tokens).map_err(|error| file.unfit(error))?;
+        let tokens = WhitenedTokens::new(&view, keys, layer, range, dim as usize);
+        let tokens = tokens.map_err(|error| file.unfit(error))?;
+        match index.method() {
+            Method::WhitenedCentroids => {
+                Ok(Array { dims: vec![tokens.count() as u64, dim.into()], values: tokens.values().to_vec() })
+            }
+            Method::WhitenedMean => {
+                let values = tokens.mean().map_err(|error| file.unfit(error))?;
+                Ok(Array { dims: vec![dim.into()], values })
+            }
+            method => {
+                let message = format!("--whitening is not for vectors of method {}", method.name());
+                Err(Problem::Usage(message))
+            }
+        }
+    })
 }
 
 /// Whether the array is an array of queries, not one.

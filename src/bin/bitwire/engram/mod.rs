@@ -5,6 +5,7 @@ mod certificate;
 mod entries;
 mod fingerprint;
 mod index;
+mod proof;
 mod source;
 mod state;
 mod vectors;
@@ -21,6 +22,7 @@ pub(crate) fn run(verb: EngramVerb, out: &mut Output) -> Result<Outcome, Problem
         EngramVerb::Whiten { verb } => whiten::run(verb, out),
         EngramVerb::Eng { verb: EngVerb::Show(args) } => certificate::show(&args, out),
         EngramVerb::Eng { verb: EngVerb::Write(args) } => certificate::write(&args, out),
+        EngramVerb::Proof(args) => proof::proof(&args, out),
         EngramVerb::Index { verb } => index::run(verb, out),
     }
 }

@@ -18,9 +18,8 @@ use crate::mirror::check_paths;
 
 /// Show what is in a state blob of llama.cpp
 ///
-/// Reads what llama_state_get_data, llama_state_save_file, llama_state_seq_get_data and llama_state_seq_save_file write, of
-/// llama-cpp-python 0.3.9 to 0.3.36. The blob does not describe itself: all layouts are tried, and the one that fits is
-/// shown.
+/// Reads what llama_state_get_data, llama_state_save_file, llama_state_seq_get_data and llama_state_seq_save_file write. The blob
+/// does not describe itself: all layouts that llama.cpp is known to have written are tried, and the one that fits is shown.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  bitwire engram state chat.state --json | jq '.caches[0].streams[0].cell_count'"
@@ -94,6 +93,7 @@ pub(super) fn show(args: &StateArgs, out: &mut Output) -> Result<Outcome, Proble
             ("file", name.into()),
             ("bytes", bytes.len().into()),
             ("envelope", envelope_json(state.envelope(), bytes)),
+            ("layout_name", state.layout().to_string().into()),
             ("layout", layout_json(state.layout(), state.envelope())),
             ("output_section", outputs_json(&state)),
             ("caches", state.caches().map(|cache| cache_json(&cache, args.sha256)).collect()),
@@ -182,7 +182,6 @@ fn layout_json(layout: Layout, envelope: &Envelope<'_>) -> Value {
         Extension::XyToken => 12,
     };
     json!({
-        "name": layout.to_string(),
         "kind": envelope.kind(),
         "mem": memory,
         "output_section": layout.outputs,
@@ -190,6 +189,8 @@ fn layout_json(layout: Layout, envelope: &Envelope<'_>) -> Value {
         "ext_size": extension,
         "has_v": layout.values,
         "no_data": !layout.data,
+        // Of hybrid models, which are not read.
+        "rec_present": null,
     })
 }
 
@@ -223,14 +224,14 @@ fn stream_json(stream: &Stream<'_>, sha256: bool) -> Value {
     let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
     put("cell_count", stream.cell_count().into());
     put("cells_offset", stream.cells_offset().into());
-    put("cells", stream.cells().map(|cell| cell_json(&cell)).collect());
-    // Without cells there is nothing more, as a rule.
+    // A stream without cells has nothing more, as a rule.
     if stream.cell_count() > 0 || stream.layer_count() > 0 {
+        put("cells", stream.cells().map(|cell| cell_json(&cell)).collect());
         put("v_trans", u32::from(stream.is_transposed()).into());
         put("n_layer", stream.layer_count().into());
+        put("k", stream.keys().map(|tensor| tensor_json(&tensor, sha256)).collect());
+        put("v", stream.values().map(|tensor| tensor_json(&tensor, sha256)).collect());
     }
-    put("k", stream.keys().map(|tensor| tensor_json(&tensor, sha256)).collect());
-    put("v", stream.values().map(|tensor| tensor_json(&tensor, sha256)).collect());
     members.into()
 }
 
@@ -337,7 +338,7 @@ pub(super) fn keys(args: &KeysArgs, out: &mut Output) -> Result<Outcome, Problem
         let rows = shape.rows().map_err(|error| file.unfit(error))?;
         let count = usize::try_from(rows).ok().and_then(|rows| rows.checked_mul(head_dim as usize));
         let mut values: Vec<f32> = Vec::new();
-        if !count.is_some_and(|count| values.try_reserve_exact(count).is_ok()) {
+        if count.is_none_or(|count| values.try_reserve_exact(count).is_err()) {
             return Err(file.usage(format!("{shape}: there is no memory for them as f32")));
         }
         values.resize(count.unwrap_or(0), 0.0);
