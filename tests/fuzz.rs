@@ -476,7 +476,7 @@ fn engram_indexes() -> Vec<Vec<u8>> {
             (Metric::MaxSim, 3, 3, 3),
             (Metric::Cosine, 1, 1, 0),
         ] {
-            let method = Method::from_code((i + entries) as u8).unwrap();
+            let method = Method::from_code(((i + entries) % 8) as u8).unwrap();
             let whitening_prefix = Some([i as u8; 8]);
             let options =
                 IndexOptions { vector_type, dim, vectors_per_entry, metric, method, whitening_prefix };

@@ -755,7 +755,7 @@ fn agrees_on_every_bit_of_blocks_and_mirrors() {
 #[test]
 fn agrees_on_every_bit_of_engrams() {
     let frames = engrams();
-    for frame in [&frames[3], &frames[4], &frames[6]] {
+    for frame in [&frames[4], &frames[6]] {
         agrees_on_every_bit(frame);
     }
     frames.iter().for_each(|frame| assert!(check(frame).is_valid()));
