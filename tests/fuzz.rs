@@ -668,8 +668,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         }
     }
     if matches!(target, "engram_index" | "whitening") {
-        // One of each type of vector.
-        for frame in built(target).iter().step_by(if target == "whitening" { 3 } else { 6 }).take(5) {
+        let small = built(target).into_iter().filter(|frame| frame.len() < 400);
+        for frame in small.step_by(if target == "whitening" { 3 } else { 11 }) {
             seeds.extend((0..frame.len() * 8).map(|bit| {
                 let mut frame = frame.clone();
                 frame[bit / 8] ^= 1 << (bit % 8);

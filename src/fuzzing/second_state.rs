@@ -368,6 +368,9 @@ fn body(all: &[u8], at: usize, envelope: &Envelope, layout: &Layout) -> Result<S
     }
     if streams().all(|stream| stream.cells.is_empty() || stream.layers == 0) {
         layout.data = true;
+        let streams = caches.iter_mut().flat_map(|cache| &mut cache.streams);
+        let tensors = streams.flat_map(|stream| stream.keys.iter_mut().chain(&mut stream.values));
+        tensors.for_each(|tensor| tensor.data = Some(Vec::new()));
     }
     Ok(State { envelope: envelope.clone(), layout, outputs, caches })
 }
