@@ -187,6 +187,12 @@ impl<'q> Query<'q> {
     pub const fn weighted(vectors: &'q [f32], weights: &'q [f32]) -> Self {
         Self { vectors, weights: Some(weights) }
     }
+
+    /// The vectors, one after the other.
+    #[must_use]
+    pub const fn vectors(&self) -> &'q [f32] {
+        self.vectors
+    }
 }
 
 /// Rows whose scores are computed in one go.
@@ -293,6 +299,32 @@ impl<'a> Search<'a> {
         let mut top = TopK::new(&mut memory);
         self.run(&query, scratch, 0..self.entries, &filter, &mut top);
         Ok(top.into_sorted().to_vec())
+    }
+
+    /// Adds to `top` the best of `entries` for `query` that pass `filter`, with the very scores of
+    /// [`top_k_into`](Self::top_k_into), without allocating. An entry that is named twice may be held twice.
+    ///
+    /// # Errors
+    /// As [`top_k_into`](Self::top_k_into), and [`ErrorKind::PastEnd`] for an entry that is not there.
+    pub fn rescore_into(
+        &self,
+        query: Query<'_>,
+        entries: impl IntoIterator<Item = u32>,
+        filter: impl Fn(u32) -> bool,
+        top: &mut TopK<'_>,
+    ) -> Result<()> {
+        let query = self.prepare(query)?;
+        for entry in entries {
+            let end = entry.saturating_add(1);
+            if entry >= self.entries {
+                let (end, found) = (self.entries.into(), end.into());
+                return Err(Error::caller(ErrorKind::PastEnd { field: "the entry", end, found }));
+            }
+            if let Some(query) = &query {
+                self.run(query, &[], entry..end, &filter, top);
+            }
+        }
+        Ok(())
     }
 
     /// As [`top_k`](Self::top_k), by up to `threads` threads that share the entries.
