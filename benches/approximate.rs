@@ -71,7 +71,7 @@ fn main() {
     println!("{entries} x {DIM}, built by {threads} threads in {:.1} s", started.elapsed().as_secs_f64());
     let (exact, truth) = timed(&queries, |query| search.top_k(query, 10, |_| true).expect("hits"));
     println!("exact: {exact:.0} us");
-    for candidates in [32, Hnsw::CANDIDATES, 128, 256] {
+    for candidates in [64, 128, Hnsw::CANDIDATES, 512, 1024] {
         let (time, answers) =
             timed(&queries, |query| graph.top_k(query, 10, candidates, |_| true).expect("hits"));
         let found: usize = answers
