@@ -10,6 +10,9 @@ use super::second_ledger::{little, only};
 use super::second_reader::{self, Verdict, check, number};
 
 /// An entry: the strings cache_id, task_description and model_id; context_len, created_at, the bits of l2_norm.
+/// Rows of numbers.
+pub(super) type Rows = Vec<Vec<f32>>;
+
 pub(super) type Entry = ([String; 3], u32, i64, u32);
 
 /// What an index says.
@@ -119,7 +122,7 @@ pub(super) fn whitening(bytes: &[u8]) -> Verdict {
 }
 
 /// The rows: the mean first.
-pub(super) fn whitening_parts(bytes: &[u8]) -> Result<(Vec<Vec<f32>>, usize), (&'static str, u64)> {
+pub(super) fn whitening_parts(bytes: &[u8]) -> Result<(Rows, usize), (&'static str, u64)> {
     let len = second_reader::frame(bytes)?;
     check(bytes[15] == 7, "Kind", 15)?;
     for (tlv, at, _) in second_reader::tlvs(bytes)? {

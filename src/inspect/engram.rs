@@ -133,7 +133,7 @@ fn check_payload(frame: &mut Anatomy<'_>, element: Element, dim: u32, parts: [u6
     let mut found = Vec::new();
 
     let row = usize::try_from(row_len(element, dim)).unwrap_or(usize::MAX);
-    if element == Element::Bits && dim % 8 != 0 && row > 0 {
+    if element == Element::Bits && !dim.is_multiple_of(8) && row > 0 {
         let spare = u8::MAX << (dim % 8);
         let rows = frame.slice(vectors_at, scales_at).chunks_exact(row).enumerate();
         let bad = rows.filter(|(_, row)| row.last().is_some_and(|last| last & spare != 0));

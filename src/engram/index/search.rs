@@ -546,7 +546,7 @@ impl<'a> Search<'a> {
         let mut first = part.start;
         while first < part.end {
             let count = (part.end.saturating_sub(first) as usize).min(BLOCK);
-            let rows = self.vectors.from_row(first as usize);
+            let rows = self.vectors.rows_from(first as usize);
             let dots = dots.get_mut(..count).unwrap_or_default();
             let squares = squares.get_mut(..count).unwrap_or_default();
             match self.coding() {
@@ -726,7 +726,7 @@ impl<'a> Search<'a> {
         for (group, vectors) in query.vectors.chunks(dim.saturating_mul(LANES).max(1)).enumerate() {
             match self.coding() {
                 None => {
-                    let rows = self.vectors.from_row(rows_before);
+                    let rows = self.vectors.rows_from(rows_before);
                     match group_tables.next() {
                         Some(tables) => kernels::sign_max(rows, row_len, self.per_entry, tables, greatest),
                         None => sign_max_without(rows, row_len, self.per_entry, vectors, dim, greatest),
@@ -773,7 +773,7 @@ impl<'a> Search<'a> {
         while done < self.per_entry {
             let count = self.per_entry.saturating_sub(done).min(LANES);
             let row = first.saturating_add(done);
-            let rows = self.vectors.from_row(row);
+            let rows = self.vectors.rows_from(row);
             let squares = squares.get_mut(..count).unwrap_or_default();
             kernels::squares(coding, rows, row_len, dim, squares);
             kernels::tile(coding, rows, row_len, queries, dim, count, &mut dots);
@@ -887,7 +887,7 @@ impl<'a> Search<'a> {
         let mut first = part.start;
         while first < part.end {
             let count = (part.end.saturating_sub(first) as usize).min(block);
-            let rows = self.vectors.from_row(first as usize);
+            let rows = self.vectors.rows_from(first as usize);
             let squares = squares.get_mut(..count).unwrap_or_default();
             if let (Some(coding), Metric::Cosine) = (self.coding(), self.metric) {
                 kernels::squares(coding, rows, row_len, dim, squares);
