@@ -31,10 +31,10 @@ bin=${CARGO_TARGET_DIR:-target}/$host/release
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target" "artifacts/$target"
     seeds=("corpus/$target")
-    # These take frames as well, and those of ledgers.
+    # These take frames as well, and those of ledgers, mirrors and engrams.
     case $target in
     beacon) corpus=(frame) ;;
-    inspect) corpus=(frame chunk mirror) ;;
+    inspect) corpus=(frame chunk mirror engram_index whitening) ;;
     index) corpus=(chunk index) ;;
     *) corpus=("$target") ;;
     esac

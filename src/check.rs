@@ -2,6 +2,7 @@
 
 use crate::beacon::Beacon;
 use crate::engram::index::Index as EngramIndex;
+use crate::engram::whitening::Whitening;
 use crate::error::Result;
 use crate::frame::{Frame, Kind};
 use crate::ledger::{Chunk, Index};
@@ -24,6 +25,7 @@ impl Frame<'_> {
             Kind::MIRROR => MirrorView::from_frame(self).map(|_| ()),
             Kind::BLOCKS => Blocks::from_frame(self).map(|_| ()),
             Kind::ENGRAM_INDEX => EngramIndex::from_frame(self).map(|_| ()),
+            Kind::WHITENING => Whitening::from_frame(self).map(|_| ()),
             _ => Ok(()),
         }
     }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use bitwire::beacon::mu16::Step;
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Against, StepChoice, Window, WindowOptions};
+use bitwire::engram::index::{Entry, IndexOptions, Method, Metric, OwnedIndex, VectorType};
+use bitwire::engram::whitening::Whitening;
 use bitwire::frame::{Config, Context, ContextHash, Element, FrameBuilder, Key, Kind, TlvType};
 use bitwire::fuzzing::TARGETS;
 use bitwire::ledger::{
@@ -457,6 +459,86 @@ fn json_ledgers() -> Vec<Vec<u8>> {
     [&row, passkeys, spans, &manifest].map(|text| text.as_bytes().to_vec()).to_vec()
 }
 
+/// Indexes of every type of vector, with and without strings in common.
+fn engram_indexes() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    let types = [
+        VectorType::F32,
+        VectorType::F16,
+        VectorType::Mu16(Step::new(1024).unwrap()),
+        VectorType::I8,
+        VectorType::Bits,
+    ];
+    for (i, vector_type) in types.into_iter().enumerate() {
+        for (metric, vectors_per_entry, dim, entries) in [
+            (Metric::InnerProduct, 1, 5, 4),
+            (Metric::Cosine, 1, 17, 2),
+            (Metric::MaxSim, 3, 3, 3),
+            (Metric::Cosine, 1, 1, 0),
+        ] {
+            let method = Method::from_code(((i + entries) % 8) as u8).unwrap();
+            let whitening_prefix = Some([i as u8; 8]);
+            let options =
+                IndexOptions { vector_type, dim, vectors_per_entry, metric, method, whitening_prefix };
+            let mut index = OwnedIndex::new(options).unwrap();
+            for entry in 0..entries {
+                let (cache_id, model_id) = (format!("c\u{e9}{entry}"), ["m", "n"][entry / 2 % 2]);
+                let entry = Entry {
+                    cache_id: &cache_id,
+                    task_description: ["", "task"][entry % 2],
+                    model_id,
+                    context_len: 100 * entry as u32,
+                    created_at: -(entry as i64),
+                    l2_norm: 1.5,
+                };
+                let count = dim as usize * usize::from(vectors_per_entry);
+                let vectors: Vec<f32> =
+                    (0..count).map(|j| (j * 7 % 5) as f32 - 2.0 + entry.l2_norm).collect();
+                index.add(&entry, &vectors).unwrap();
+            }
+            let context = Context::new("", "m", "", dim).unwrap();
+            let encoded = index.encode_payload().unwrap();
+            let frame = encoded.to_frame(context.hash()).unwrap();
+            frames.push(frame.encode().unwrap());
+            if i % 2 == 0 {
+                let json = context.as_str().as_bytes();
+                frames.push(frame.context_json(json).unwrap().digest().align_payload(64).encode().unwrap());
+            }
+        }
+    }
+    frames
+}
+
+fn whitenings() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for (dim, outputs) in [(1, 1), (3, 2), (17, 5), (33, 33)] {
+        let values: Vec<u8> = (0..(outputs + 1) * dim)
+            .flat_map(|i| ((i * 37 % 101) as f32 / 8.0 - 5.0).to_le_bytes())
+            .collect();
+        let context = Context::new("", "m", "", dim).unwrap();
+        let frame = Whitening::to_frame(dim, outputs, &values, context.hash()).unwrap();
+        frames.push(frame.encode().unwrap());
+        frames.push(
+            frame.context_json(context.as_str().as_bytes()).unwrap().align_payload(64).encode().unwrap(),
+        );
+    }
+    frames
+}
+
+/// Small blobs that llama.cpp wrote, and choices of which the target makes some of every layout.
+fn states() -> Vec<Vec<u8>> {
+    let mut random = Random(13);
+    let blobs = files("tests/data/llama_state").into_iter();
+    let blobs =
+        blobs.filter(|file| file.len() < 3072 && !file.starts_with(b"{") && !file.starts_with(b"\x93NUMPY"));
+    let choices = (0..32u8).map(|i| {
+        let [how, what] = [i.wrapping_mul(83), i.wrapping_mul(29)];
+        [&[how, what][..], &(0..60 + random.below(60)).map(|_| random.next() as u8).collect::<Vec<_>>()]
+            .concat()
+    });
+    blobs.chain(choices).collect()
+}
+
 /// Good inputs made by the library itself.
 fn built(target: &str) -> Vec<Vec<u8>> {
     match target {
@@ -464,6 +546,9 @@ fn built(target: &str) -> Vec<Vec<u8>> {
             [ledger_frames(None), ledger_frames(Some(&Key::new(&[9; 32]).unwrap()))].concat()
         }
         "recovery" => ledger_files(),
+        "engram_index" => engram_indexes(),
+        "whitening" => whitenings(),
+        "state" => states(),
         "mirror" => mirror_frames(),
         "diff" => differences(),
         "mirrors" => stores(),
@@ -586,7 +671,18 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             }));
         }
     }
+    if matches!(target, "engram_index" | "whitening") {
+        let small = built(target).into_iter().filter(|frame| frame.len() < 400);
+        for frame in small.step_by(if target == "whitening" { 3 } else { 11 }) {
+            seeds.extend((0..frame.len() * 8).map(|bit| {
+                let mut frame = frame.clone();
+                frame[bit / 8] ^= 1 << (bit % 8);
+                frame
+            }));
+        }
+    }
     if target == "inspect" {
+        seeds.extend([engram_indexes(), whitenings()].concat());
         let frames = built("chunk");
         seeds.extend([frames[..6].concat(), frames[3..8].concat()]);
         seeds.extend(frames);
@@ -608,9 +704,21 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 #[ignore = "writes to tests/corpus"]
 fn write_seeds() {
-    for target in
-        ["chunk", "context", "diff", "frame", "mirror", "mirrors", "proof", "recovery", "results", "tinymind"]
-    {
+    for target in [
+        "chunk",
+        "context",
+        "diff",
+        "engram_index",
+        "frame",
+        "mirror",
+        "mirrors",
+        "proof",
+        "recovery",
+        "results",
+        "state",
+        "tinymind",
+        "whitening",
+    ] {
         let folder = root().join("tests/corpus").join(target);
         fs::create_dir_all(&folder).unwrap();
         for (i, seed) in built(target).into_iter().enumerate() {
@@ -638,8 +746,10 @@ fn run(name: &str, rounds: usize) {
     let mut random = Random(name.bytes().map(u64::from).sum());
     for _ in 0..rounds {
         let mut bytes = random.pick(&seeds).clone();
-        if matches!(name, "frame" | "beacon" | "chunk" | "index" | "inspect" | "mirror")
-            && random.below(2) == 0
+        if matches!(
+            name,
+            "frame" | "beacon" | "chunk" | "index" | "inspect" | "mirror" | "engram_index" | "whitening"
+        ) && random.below(2) == 0
         {
             mutate_tlvs(&mut bytes, &mut random);
         }
@@ -670,6 +780,7 @@ bodies! {
     context: 4000,
     crc16: 1000,
     diff: 1000,
+    engram_index: 2000,
     frame: 1000,
     index: 3000,
     inspect: 300,
@@ -684,6 +795,8 @@ bodies! {
     recovery: 6000,
     results: 4000,
     safetensors: 3000,
+    state: 1500,
     tinymind: 4000,
+    whitening: 2000,
     window: 2000,
 }

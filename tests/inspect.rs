@@ -5,6 +5,10 @@
 use bitwire::beacon::mu16::Step;
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Beacon, CalibrationBuilder, Drift, Reference, Results, Weights};
+use bitwire::engram::index::{
+    self as engram_index, Entry, IndexOptions, Method, Metric, OwnedIndex, VectorType,
+};
+use bitwire::engram::whitening::Whitening;
 use bitwire::frame::{Config, Context, ContextHash, Element, Frame, FrameBuilder, Kind, TlvType, crc16};
 use bitwire::inspect::{Content, MAX_SPANS, Report, Verdict, inspect};
 use bitwire::ledger::{
@@ -29,6 +33,8 @@ fn parsers(bytes: &[u8]) -> (Vec<Error>, usize) {
         Kind::LEDGER_INDEX => errors.extend(Index::from_frame(&frame).err()),
         Kind::MIRROR => errors.extend(MirrorView::from_frame(&frame).err()),
         Kind::BLOCKS => errors.extend(Blocks::from_frame(&frame).err()),
+        Kind::ENGRAM_INDEX => errors.extend(engram_index::Index::from_frame(&frame).err()),
+        Kind::WHITENING => errors.extend(Whitening::from_frame(&frame).err()),
         _ => {}
     }
     assert_eq!(errors.first().copied(), frame.check_content().err());
@@ -602,6 +608,56 @@ fn mirrors() -> Vec<[Vec<u8>; 2]> {
     ]
 }
 
+/// An index of two or more entries, one of whose strings has a character of two bytes.
+fn engram_index(vector_type: VectorType, vectors_per_entry: u16, dim: u32, entries: u32) -> Vec<u8> {
+    let metric = if vectors_per_entry > 1 { Metric::MaxSim } else { Metric::Cosine };
+    let (method, whitening_prefix) = match metric {
+        Metric::MaxSim => (Method::WhitenedCentroids, Some(*b"whitened")),
+        _ => (Method::MeanPool, None),
+    };
+    let options = IndexOptions { vector_type, dim, vectors_per_entry, metric, method, whitening_prefix };
+    let mut index = OwnedIndex::new(options).unwrap();
+    for i in 0..entries {
+        let cache_id = format!("c\u{e9}{i}");
+        let entry = Entry {
+            cache_id: &cache_id,
+            task_description: if i % 2 == 0 { "what \u{1b}[2J it is" } else { "" },
+            model_id: "model",
+            context_len: 256 + i,
+            created_at: 1_767_225_600 - i64::from(i),
+            l2_norm: if i == 1 { f32::NAN } else { 0.5 },
+        };
+        let count = dim * u32::from(vectors_per_entry);
+        let vectors: Vec<f32> = (0..count).map(|j| ((i + j * 7) % 5) as f32 / 4.0 - 0.5).collect();
+        index.add(&entry, &vectors).unwrap();
+    }
+    let context = Context::new("space", "model", "", dim).unwrap();
+    let encoded = index.encode_payload().unwrap();
+    let frame = encoded.to_frame(context.hash()).unwrap();
+    frame.context_json(context.as_str().as_bytes()).unwrap().encode().unwrap()
+}
+
+fn whitening(dim: u32, outputs: u32) -> Vec<u8> {
+    let values: Vec<u8> =
+        (0..(outputs + 1) * dim).flat_map(|i| ((i * 7 % 11) as f32 / 4.0 - 1.0).to_le_bytes()).collect();
+    let context = Context::new("space", "model", "", dim).unwrap();
+    let frame = Whitening::to_frame(dim, outputs, &values, context.hash()).unwrap();
+    frame.context_json(context.as_str().as_bytes()).unwrap().encode().unwrap()
+}
+
+/// Each type of vector, small enough for every bit.
+fn engrams() -> Vec<Vec<u8>> {
+    vec![
+        engram_index(VectorType::F32, 1, 3, 2),
+        engram_index(VectorType::F16, 2, 2, 2),
+        engram_index(VectorType::Mu16(Step::new(1024).unwrap()), 1, 5, 2),
+        engram_index(VectorType::I8, 3, 3, 2),
+        engram_index(VectorType::Bits, 2, 11, 2),
+        engram_index(VectorType::F32, 1, 4, 0),
+        whitening(3, 2),
+    ]
+}
+
 /// A frame of a ledger and how a field or a byte of it is changed, then digest and CRC-16 made good.
 fn tampered() -> impl Strategy<Value = Vec<u8>> {
     tampered_of(ledger())
@@ -651,6 +707,11 @@ proptest! {
     }
 
     #[test]
+    fn agrees_on_tampered_engrams(bytes in tampered_of(engrams())) {
+        check(&bytes);
+    }
+
+    #[test]
     fn agrees_on_ledger_files(order in proptest::collection::vec(0..6usize, 0..4), bad in tampered(), at in 0..6usize) {
         let frames = ledger();
         let mut file: Vec<&[u8]> = order.iter().map(|i| &frames[*i][..]).collect();
@@ -689,6 +750,15 @@ fn agrees_on_every_bit_of_blocks_and_mirrors() {
     for frame in [&frames[3][0], &frames[0][1], &frames[2][1], &frames[4][1]] {
         agrees_on_every_bit(frame);
     }
+}
+
+#[test]
+fn agrees_on_every_bit_of_engrams() {
+    let frames = engrams();
+    for frame in [&frames[4], &frames[6]] {
+        agrees_on_every_bit(frame);
+    }
+    frames.iter().for_each(|frame| assert!(check(frame).is_valid()));
 }
 
 /// A place of a mirror's payload: the value of an index.
@@ -882,6 +952,21 @@ fn finds_the_next_frame() {
     assert!(!check(b"").is_valid());
 }
 
+/// What is no frame, but something else that this crate reads.
+#[test]
+fn knows_what_has_a_command_of_its_own() {
+    let value = |bytes: &[u8]| check(bytes).spans().next().unwrap().value.clone();
+    for state in
+        [&b"nsgg\x0A\0\0\0"[..], b"qsgg\x03\0\0\0", b"\xD8\x3C\x14\xAF\0\0\0\0", b"\x05\0\0\0llama\x01\0\0\0"]
+    {
+        assert!(value(state).ends_with("; it starts like a state of llama.cpp: see bitwire engram state"));
+    }
+    assert!(value(b"EGR1\x01").ends_with("; it starts like a certificate: see bitwire engram eng show"));
+    for other in [&b"EGR"[..], b"\x05\0\0\0Llama", b"\x05\0\0\0lla", b"\0\0\0\0", b"ggsn"] {
+        assert_eq!(value(other), format!("no frame: {} bytes skipped", other.len()));
+    }
+}
+
 #[test]
 fn hostile_files_cost_what_they_weigh() {
     // A million TLVs of nothing, frames of nothing, magics, frames that claim the whole file.
@@ -1057,6 +1142,58 @@ fn golden_mirror() {
         text += &format!("== {title} ==\n\n{}\n", check(&bytes));
     }
     golden("mirror.txt", &text);
+}
+
+/// An index of each type of vector, a whitening; long ones; both with breaches.
+#[cfg(feature = "hmac")]
+#[test]
+fn golden_engram() {
+    let frames = engrams();
+    let with = |frame: &[u8], changes: &[(usize, u8)]| {
+        let mut bytes = frame.to_vec();
+        changes.iter().for_each(|&(at, byte)| bytes[at] = byte);
+        reseal(&mut bytes);
+        bytes
+    };
+    let at = |frame: &[u8]| usize::try_from(Frame::parse(frame).unwrap().0.payload_offset()).unwrap();
+    let (int8, bits, rows) = (&frames[3], &frames[4], &frames[6]);
+    // Six vectors of three bytes, six scales, then two entries, then strings.
+    let (scales, entries) = (at(int8) + 18, at(int8) + 18 + 24);
+    let mut text = String::new();
+    for (title, bytes) in [
+        ("an index in f32", frames[0].clone()),
+        ("centroids in f16", frames[1].clone()),
+        ("an index in MU16", frames[2].clone()),
+        ("centroids in i8", int8.clone()),
+        ("centroids in signs", bits.clone()),
+        ("an index without entries", frames[5].clone()),
+        ("a whitening", rows.clone()),
+        ("many entries", engram_index(VectorType::F32, 1, 30, 100)),
+        ("a large whitening", whitening(30, 40)),
+        // The element; metric, method, vectors_per_entry, reserved.
+        ("an index with breaches", with(&frames[0], &[(16, 2), (49, 3), (50, 8), (52, 4), (65, 1)])),
+        // A scale's sign; an offset and a length; the second byte of a character.
+        (
+            "an index with breaches in its payload",
+            with(
+                int8,
+                &[
+                    (scales + 7, 0xBF),
+                    (entries + 16, 99),
+                    (entries + 72 + 5, 1),
+                    (entries + 80 + 5 + 2, b'x'),
+                ],
+            ),
+        ),
+        ("spare bits", with(bits, &[(at(bits) + 3, 0x80)])),
+        ("an index of a row too many", with(&frames[0], &[(22, 3)])),
+        // The element and rows; infinity.
+        ("a whitening with breaches", with(rows, &[(16, 5), (22, 1)])),
+        ("a whitening that is not finite", with(rows, &[(at(rows) + 14, 0x80), (at(rows) + 15, 0x7F)])),
+    ] {
+        text += &format!("== {title} ==\n\n{}\n", check(&bytes));
+    }
+    golden("engram.txt", &text);
 }
 
 #[cfg(feature = "hmac")]

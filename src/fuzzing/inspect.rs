@@ -5,6 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::beacon::Beacon;
+use crate::engram::index::Index as EngramIndex;
+use crate::engram::whitening::Whitening;
 use crate::error::{Error, ErrorKind};
 use crate::frame::{Frame, Key, Kind, TlvType};
 use crate::inspect::{Content, MAX_SPANS, Report, Verdict, inspect_with_key};
@@ -74,6 +76,8 @@ fn parsers(bytes: &[u8], offset: u64) -> Vec<Error> {
                 Kind::LEDGER_INDEX => errors.extend(Index::from_frame(&frame).err()),
                 Kind::MIRROR => errors.extend(MirrorView::from_frame(&frame).err()),
                 Kind::BLOCKS => errors.extend(Blocks::from_frame(&frame).err()),
+                Kind::ENGRAM_INDEX => errors.extend(EngramIndex::from_frame(&frame).err()),
+                Kind::WHITENING => errors.extend(Whitening::from_frame(&frame).err()),
                 _ => {}
             }
             assert_eq!(errors.first().copied(), frame.check_content().err());

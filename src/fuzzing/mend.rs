@@ -111,6 +111,11 @@ fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
     {
         return done;
     }
+    if matches!(bytes.get(15), Some(4 | 7))
+        && let Some(done) = mend_engram(bytes, at, error.kind())
+    {
+        return done;
+    }
     let mut put = |at: usize, new: &[u8]| {
         bytes.get_mut(at..at.checked_add(new.len())?)?.copy_from_slice(new);
         Some(())
@@ -245,7 +250,7 @@ fn mend_ledger(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option
 fn mend_parts(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option<()>> {
     match kind {
         ErrorKind::TlvMissing { tlv } => {
-            let len = *[24, 88, 48].get(usize::from(tlv).checked_sub(0x10)?)?;
+            let len = *[24, 88, 48, 56, 24].get(usize::from(tlv).checked_sub(0x10)?)?;
             let new = [&[tlv, 0, len][..], &alloc::vec![0; len.into()]].concat();
             bytes.splice(at..at, new);
         }
@@ -305,6 +310,32 @@ fn mend_mirror(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option
             let Some(total) = index.checked_add(1) else { return Some(None) };
             (value, total.to_be_bytes().to_vec())
         }
+        _ => return None,
+    };
+    bytes[at..at + new.len()].copy_from_slice(&new);
+    Some(Some(()))
+}
+
+/// The same for what indexes of engrams and whitenings have.
+fn mend_engram(bytes: &mut Vec<u8>, at: usize, kind: ErrorKind) -> Option<Option<()>> {
+    if let Some(done) = mend_parts(bytes, at, kind) {
+        return Some(done);
+    }
+    let is_index = bytes[15] == 4;
+    let (at, new) = match kind {
+        ErrorKind::Code { field: "CONFIG_V1.element", found } => {
+            (at, alloc::vec![if is_index { [1, 5, 7, 8, 9][usize::from(found % 5)] } else { 7 }])
+        }
+        ErrorKind::Code { field: "ENGRAM_INDEX_V1.metric", found } => (at, alloc::vec![found % 3]),
+        ErrorKind::Code { field: "ENGRAM_INDEX_V1.method", found } => (at, alloc::vec![found % 8]),
+        ErrorKind::Shape { field: "ENGRAM_INDEX_V1.vectors_per_entry", .. } => (at, alloc::vec![0, 1]),
+        ErrorKind::Reserved { field: "ENGRAM_INDEX_V1.reserved" } => (at, alloc::vec![0; 8]),
+        // rows and dim.
+        ErrorKind::Size { field: "payload" } => (19, [2u32.to_be_bytes(), 1u32.to_be_bytes()].concat()),
+        ErrorKind::SpareBits => (at, alloc::vec![0]),
+        ErrorKind::Number { .. } => (at, alloc::vec![0; 4]),
+        ErrorKind::PastEnd { .. } => (at, alloc::vec![0; 8]),
+        ErrorKind::Utf8 { .. } => (at, alloc::vec![b'a'; Parts::of(bytes)?.payload.end - at]),
         _ => return None,
     };
     bytes[at..at + new.len()].copy_from_slice(&new);

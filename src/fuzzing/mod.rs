@@ -17,6 +17,7 @@ mod beacon;
 pub mod blocks;
 mod certificate;
 mod context;
+mod engram;
 mod frame;
 mod inspect;
 mod ledger_files;
@@ -31,14 +32,18 @@ mod numbers;
 mod proof;
 mod recovery;
 mod safetensors;
+mod second_engram;
 mod second_ledger;
 mod second_mirror;
 mod second_reader;
+mod second_state;
+mod state;
 mod tinymind;
 
 pub use beacon::{beacon, results};
 pub use certificate::certificate;
 pub use context::context;
+pub use engram::{engram_index, whitening};
 pub use frame::frame;
 pub use inspect::inspect;
 pub use ledger_files::ledger;
@@ -52,6 +57,7 @@ pub use numbers::{crc16, mu16};
 pub use proof::proof;
 pub use recovery::recovery;
 pub use safetensors::safetensors;
+pub use state::state;
 pub use tinymind::tinymind;
 
 /// For benches/sha256.rs, which is the other user of this module.
@@ -70,6 +76,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("context", context),
     ("crc16", crc16),
     ("diff", diff),
+    ("engram_index", engram_index),
     ("frame", frame),
     ("index", index),
     ("inspect", inspect),
@@ -84,7 +91,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("recovery", recovery),
     ("results", results),
     ("safetensors", safetensors),
+    ("state", state),
     ("tinymind", tinymind),
+    ("whitening", whitening),
     ("window", window),
 ];
 

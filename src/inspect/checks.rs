@@ -36,6 +36,7 @@ pub(super) fn check(frame: &mut Anatomy<'_>, key: Option<Verify<'_>>) {
         Some(config) if config.kind == Kind::MIRROR => mirror::check_mirror(frame, config),
         Some(config) if config.kind == Kind::BLOCKS => mirror::check_blocks(frame, config),
         Some(config) if config.kind == Kind::ENGRAM_INDEX => engram::check_index(frame, config),
+        Some(config) if config.kind == Kind::WHITENING => engram::check_whitening(frame, config),
         _ => {}
     }
     if let Some(verify) = key {

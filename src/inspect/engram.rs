@@ -1,4 +1,4 @@
-//! The checks of spec/engram.md, each of which goes on after a breach: the view of an index.
+//! The checks of spec/engram.md, each of which goes on after a breach: the views of an index and of a whitening.
 #![deny(clippy::arithmetic_side_effects)]
 
 use alloc::vec::Vec;
@@ -133,7 +133,7 @@ fn check_payload(frame: &mut Anatomy<'_>, element: Element, dim: u32, parts: [u6
     let mut found = Vec::new();
 
     let row = usize::try_from(row_len(element, dim)).unwrap_or(usize::MAX);
-    if element == Element::Bits && dim % 8 != 0 && row > 0 {
+    if element == Element::Bits && !dim.is_multiple_of(8) && row > 0 {
         let spare = u8::MAX << (dim % 8);
         let rows = frame.slice(vectors_at, scales_at).chunks_exact(row).enumerate();
         let bad = rows.filter(|(_, row)| row.last().is_some_and(|last| last & spare != 0));
@@ -152,6 +152,50 @@ fn check_payload(frame: &mut Anatomy<'_>, element: Element, dim: u32, parts: [u6
     found.extend(check_entries(entries, entries_at, frame.slice(strings_at, frame.payload_end), strings_at));
     for (at, kind) in found {
         frame.find(at, kind);
+    }
+}
+
+/// Bytes of a whitening's rows.
+pub(super) fn whitening_len(config: &Config) -> Option<u64> {
+    u64::from(config.rows).checked_mul(config.dim.into())?.checked_mul(4)
+}
+
+/// `Whitening::from_frame`.
+pub(super) fn check_whitening(frame: &mut Anatomy<'_>, config: Config) {
+    foreign_tlvs(frame, config.kind, &[]);
+    let at = |field: usize| config.at.saturating_add(field);
+    let is_f32 = config.element == Element::F32.code();
+    if !is_f32 {
+        frame.find(at(1), ErrorKind::Code { field: "CONFIG_V1.element", found: config.element });
+    }
+    for (place, field, found, needed) in
+        [(4, "CONFIG_V1.rows", config.rows, 2u32), (8, "CONFIG_V1.dim", config.dim, 1)]
+    {
+        if found < needed {
+            let (needed, found) = (needed.into(), found.into());
+            frame.find(at(place), ErrorKind::Shape { field, needed, found });
+        }
+    }
+    match whitening_len(&config) {
+        Some(needed) if needed == config.payload_len => {
+            if is_f32 && is_measured(frame) {
+                check_values(frame);
+            }
+        }
+        Some(needed) => {
+            let found = config.payload_len;
+            frame.find(at(16), ErrorKind::Shape { field: "CONFIG_V1.payload_len", needed, found });
+        }
+        None => frame.find(at(16), ErrorKind::Size { field: "payload" }),
+    }
+}
+
+fn check_values(frame: &mut Anatomy<'_>) {
+    let values = frame.slice(frame.payload_at, frame.payload_end).as_chunks().0.iter();
+    let bad = values.enumerate().filter(|(_, value)| !f32::from_le_bytes(**value).is_finite());
+    let places = bad.take(MAX_BREACHES).map(|(i, _)| frame.payload_at.saturating_add(i.saturating_mul(4)));
+    for at in places.collect::<Vec<_>>() {
+        frame.find(at, ErrorKind::Number { field: "a value of the whitening" });
     }
 }
 

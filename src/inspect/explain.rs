@@ -259,7 +259,16 @@ pub(super) struct Explainer<'f, 'a> {
 /// Whether there is a typed view of the kind, whose rules were held to it.
 const fn has_view(kind: Kind) -> bool {
     use Kind as K;
-    matches!(kind, K::BEACON | K::LEDGER_CHUNK | K::LEDGER_INDEX | K::MIRROR | K::BLOCKS | K::ENGRAM_INDEX)
+    matches!(
+        kind,
+        K::BEACON
+            | K::LEDGER_CHUNK
+            | K::LEDGER_INDEX
+            | K::MIRROR
+            | K::BLOCKS
+            | K::ENGRAM_INDEX
+            | K::WHITENING
+    )
 }
 
 impl Explainer<'_, '_> {
@@ -445,6 +454,7 @@ impl Explainer<'_, '_> {
         self.ledger_payload(len);
         self.mirror_payload(len);
         self.engram_payload(len);
+        self.whitening_payload(len);
         let len = frame.payload_end.saturating_sub(self.out.pos.max(frame.payload_at));
         for (part, element, len) in parts(config, element, len) {
             let (dim, delta_q16) = config.map_or((0, 0), |config| (config.dim as usize, config.delta_q16));

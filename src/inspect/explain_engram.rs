@@ -1,10 +1,10 @@
-//! The spans of what only an index of engrams has: vectors, scales, entries, strings.
+//! The spans of what only an index of engrams has, vectors, scales, entries and strings, and of a whitening's rows.
 #![deny(clippy::arithmetic_side_effects)]
 
 use alloc::format;
 use alloc::string::String;
 
-use super::engram::{ENTRY, IndexValue, STRINGS, row_len, span, vector_element};
+use super::engram::{ENTRY, IndexValue, STRINGS, row_len, span, vector_element, whitening_len};
 use super::explain::{Explainer, Table};
 use super::explain_mirror::elements;
 use super::tables::{escape, hex, width};
@@ -71,6 +71,24 @@ impl Explainer<'_, '_> {
         self.out.values(&table, |i| format!("scales[{i}]"), float);
         self.entries(entries);
         self.out.text(strings, "strings", self.crc_good);
+    }
+
+    /// The rows of a whitening whose length is as it has to be; of all others nothing.
+    pub(super) fn whitening_payload(&mut self, len: usize) {
+        let Some(config) = self.frame.config.filter(|config| config.kind == Kind::WHITENING) else { return };
+        if whitening_len(&config) != Some(len as u64) || config.element != Element::F32.code() || len == 0 {
+            return;
+        }
+        let row = usize::try_from(row_len(Element::F32, config.dim)).unwrap_or(usize::MAX);
+        let table = Table { noun: "rows", shown: VECTORS, ..Table::new(len, row, "rows", self.crc_good) };
+        self.out.values(
+            &table,
+            |i| match i.checked_sub(1) {
+                None => "mean".into(),
+                Some(i) => format!("directions[{i}]"),
+            },
+            |bytes| elements(Element::F32, 0, 4, bytes),
+        );
     }
 
     fn vectors(&mut self, config: &Config, element: Element, per_entry: u16, len: usize) {

@@ -171,7 +171,9 @@ fn every_cut_and_every_further_byte_is_an_error() {
         }
         let longer = [&bytes[..], &[0]].concat();
         let error = State::parse(&longer).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TrailingBytes { count: 1 }, "{name}");
+        // The blob of keys alone may be one whose values are cut off.
+        let keys_alone = layout_of(&blobs_truth(&name)).to_string() == "kv-values";
+        assert_eq!(error.kind().name(), if keys_alone { "Truncated" } else { "TrailingBytes" }, "{name}");
         assert_eq!(error.offset(), bytes.len() as u64, "{name}");
     }
 }

@@ -6,7 +6,7 @@ mod engram;
 #[cfg(feature = "std")]
 mod ledger;
 mod mirror;
-// mod whitening;        // to be uncommented with bitwire::engram::whitening::Whitening
+mod whitening;
 
 use std::path::Path;
 

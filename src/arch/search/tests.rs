@@ -1,4 +1,5 @@
 //! The kernels on every level, against plain loops over the definition.
+#![allow(clippy::needless_range_loop)] // The definitions have indices.
 
 extern crate std;
 use super::*;

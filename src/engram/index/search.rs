@@ -187,6 +187,12 @@ impl<'q> Query<'q> {
     pub const fn weighted(vectors: &'q [f32], weights: &'q [f32]) -> Self {
         Self { vectors, weights: Some(weights) }
     }
+
+    /// The vectors, one after the other.
+    #[must_use]
+    pub const fn vectors(&self) -> &'q [f32] {
+        self.vectors
+    }
 }
 
 /// Rows whose scores are computed in one go.
@@ -293,6 +299,32 @@ impl<'a> Search<'a> {
         let mut top = TopK::new(&mut memory);
         self.run(&query, scratch, 0..self.entries, &filter, &mut top);
         Ok(top.into_sorted().to_vec())
+    }
+
+    /// Adds to `top` the best of `entries` for `query` that pass `filter`, with the very scores of
+    /// [`top_k_into`](Self::top_k_into), without allocating. An entry that is named twice may be held twice.
+    ///
+    /// # Errors
+    /// As [`top_k_into`](Self::top_k_into), and [`ErrorKind::PastEnd`] for an entry that is not there.
+    pub fn rescore_into(
+        &self,
+        query: Query<'_>,
+        entries: impl IntoIterator<Item = u32>,
+        filter: impl Fn(u32) -> bool,
+        top: &mut TopK<'_>,
+    ) -> Result<()> {
+        let query = self.prepare(query)?;
+        for entry in entries {
+            let end = entry.saturating_add(1);
+            if entry >= self.entries {
+                let (end, found) = (self.entries.into(), end.into());
+                return Err(Error::caller(ErrorKind::PastEnd { field: "the entry", end, found }));
+            }
+            if let Some(query) = &query {
+                self.run(query, &[], entry..end, &filter, top);
+            }
+        }
+        Ok(())
     }
 
     /// As [`top_k`](Self::top_k), by up to `threads` threads that share the entries.
@@ -514,7 +546,7 @@ impl<'a> Search<'a> {
         let mut first = part.start;
         while first < part.end {
             let count = (part.end.saturating_sub(first) as usize).min(BLOCK);
-            let rows = self.vectors.from_row(first as usize);
+            let rows = self.vectors.rows_from(first as usize);
             let dots = dots.get_mut(..count).unwrap_or_default();
             let squares = squares.get_mut(..count).unwrap_or_default();
             match self.coding() {
@@ -694,7 +726,7 @@ impl<'a> Search<'a> {
         for (group, vectors) in query.vectors.chunks(dim.saturating_mul(LANES).max(1)).enumerate() {
             match self.coding() {
                 None => {
-                    let rows = self.vectors.from_row(rows_before);
+                    let rows = self.vectors.rows_from(rows_before);
                     match group_tables.next() {
                         Some(tables) => kernels::sign_max(rows, row_len, self.per_entry, tables, greatest),
                         None => sign_max_without(rows, row_len, self.per_entry, vectors, dim, greatest),
@@ -741,7 +773,7 @@ impl<'a> Search<'a> {
         while done < self.per_entry {
             let count = self.per_entry.saturating_sub(done).min(LANES);
             let row = first.saturating_add(done);
-            let rows = self.vectors.from_row(row);
+            let rows = self.vectors.rows_from(row);
             let squares = squares.get_mut(..count).unwrap_or_default();
             kernels::squares(coding, rows, row_len, dim, squares);
             kernels::tile(coding, rows, row_len, queries, dim, count, &mut dots);
@@ -855,7 +887,7 @@ impl<'a> Search<'a> {
         let mut first = part.start;
         while first < part.end {
             let count = (part.end.saturating_sub(first) as usize).min(block);
-            let rows = self.vectors.from_row(first as usize);
+            let rows = self.vectors.rows_from(first as usize);
             let squares = squares.get_mut(..count).unwrap_or_default();
             if let (Some(coding), Metric::Cosine) = (self.coding(), self.metric) {
                 kernels::squares(coding, rows, row_len, dim, squares);

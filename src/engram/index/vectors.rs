@@ -207,7 +207,7 @@ impl<'a> Vectors<'a> {
     }
 
     /// The bytes from row `i` on, to the end.
-    pub(super) fn from_row(&self, i: usize) -> &'a [u8] {
+    pub(super) fn rows_from(&self, i: usize) -> &'a [u8] {
         self.bytes.get(i.saturating_mul(self.row_len)..).unwrap_or_default()
     }
 
@@ -217,7 +217,7 @@ impl<'a> Vectors<'a> {
         if i >= self.rows {
             return None;
         }
-        self.from_row(i as usize).get(..self.row_len)
+        self.rows_from(i as usize).get(..self.row_len)
     }
 
     /// What the integers or signs of row `i` are multiplied with: the step, the row's scale, else 1.

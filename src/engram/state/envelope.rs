@@ -211,10 +211,10 @@ impl<'a> Outputs<'a> {
 }
 
 fn floats<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<(u64, &'a [u8])> {
+    let count_at = reader.offset();
     let count = u64::from_le_bytes(*reader.take_array("the number of floats")?);
-    let offset = reader.offset();
-    let bytes = reader.take(field, size(field, offset, &[count, 4])?)?;
-    Ok((offset, bytes))
+    let len = size(field, count_at, &[count, 4])?;
+    Ok((reader.offset(), reader.take(field, len)?))
 }
 
 /// What a caller knows of a blob that the blob does not say.

@@ -72,6 +72,7 @@ const USUAL: Layout = Layout {
 };
 
 /// All layouts that llama.cpp is known to have written, the likeliest first.
+#[allow(clippy::indexing_slicing)] // Done by the compiler, which would say so.
 const KNOWN: [Layout; 34] = {
     let mut known = [USUAL; 34];
     let mut n = 0;
@@ -98,17 +99,17 @@ const KNOWN: [Layout; 34] = {
             memory += 1;
         }
     }
-    let mut outputs = 0;
-    while outputs < 2 {
-        let old = Layout { outputs: outputs == 1, streams: false, ..USUAL };
-        known[n] = old;
-        known[n + 1] = Layout { memory: Memory::Iswa, ..old };
-        known[n + 2] = Layout { memory: Memory::Recurrent, streams: true, ..old };
-        known[n + 3] = Layout { memory: Memory::None, streams: true, ..old };
-        (n, outputs) = (n + 4, outputs + 1);
-    }
-    known[n] = Layout { outputs: true, ..USUAL };
-    known[n + 1] = Layout { memory: Memory::Iswa, outputs: true, ..USUAL };
+    let old = Layout { outputs: true, ..USUAL };
+    known[n] = old;
+    known[n + 1] = Layout { streams: false, ..old };
+    known[n + 2] = Layout { memory: Memory::Iswa, ..old };
+    known[n + 3] = Layout { memory: Memory::Iswa, streams: false, ..old };
+    known[n + 4] = Layout { streams: false, ..USUAL };
+    known[n + 5] = Layout { memory: Memory::Iswa, streams: false, ..USUAL };
+    known[n + 6] = Layout { memory: Memory::Recurrent, ..USUAL };
+    known[n + 7] = Layout { memory: Memory::None, ..USUAL };
+    known[n + 8] = Layout { memory: Memory::Recurrent, ..old };
+    known[n + 9] = Layout { memory: Memory::None, ..old };
     known
 };
 
@@ -116,6 +117,11 @@ impl Layout {
     /// Layouts to be tried, the likeliest first.
     pub(super) fn known() -> impl Iterator<Item = (u32, Self)> {
         (0..).zip(KNOWN)
+    }
+
+    /// The number of this layout, if it is among the known ones.
+    pub(super) fn number(self) -> Option<u32> {
+        Self::known().find(|&(_, known)| known == self).map(|(number, _)| number)
     }
 
     /// Whether some version wrote this layout behind such an envelope.
@@ -237,8 +243,8 @@ pub struct LayoutSet(u64);
 impl LayoutSet {
     pub(super) const EMPTY: Self = Self(0);
 
-    pub(super) fn insert(&mut self, number: u32) {
-        self.0 |= 1u64.checked_shl(number).unwrap_or(0);
+    pub(super) fn insert(&mut self, layout: Layout) {
+        self.0 |= layout.number().and_then(|number| 1u64.checked_shl(number)).unwrap_or(0);
     }
 
     /// The layouts.

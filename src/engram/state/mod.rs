@@ -82,6 +82,11 @@ impl<'a> State<'a> {
                 // A model's name, or the memory of a sequence at once: a count of streams can look like a short name.
                 let mut after = reader.clone();
                 let state = Envelope::read_state(&mut after);
+                if known.layout.is_some_and(|layout| layout.outputs) {
+                    // No sequence has outputs.
+                    search.try_all(state?, &after)?;
+                    return search.finish();
+                }
                 if let Ok(envelope) = state {
                     search.try_all(envelope, &after)?;
                 }
@@ -139,7 +144,7 @@ struct Search<'a, 'k> {
     found: Option<State<'a>>,
     fits: LayoutSet,
     several: bool,
-    /// Of the layouts that do not fit, the error that says most.
+    /// Of the layouts that do not fit, the error of the one that came furthest.
     failure: Option<Error>,
 }
 
@@ -158,30 +163,35 @@ impl<'a, 'k> Search<'a, 'k> {
         };
         let class = name.map_or(Class::Unknown, |name| arch::class(name.as_bytes()));
         if let Some(layout) = self.known.layout {
-            self.consider(0, layout, envelope, reader);
+            if envelope.is_whole() || !layout.outputs {
+                self.consider(layout, envelope, reader);
+            } else {
+                let expected = "outputs are of states and sessions alone";
+                self.fail(Error::caller(ErrorKind::Argument { expected }));
+            }
             return Ok(());
         }
         if class == Class::Hybrid {
             let found = Snippet::new(name.unwrap_or_default().as_bytes());
             return Err(Error::new(ErrorKind::StateMemory { found }, reader.offset()));
         }
-        for (number, layout) in Layout::known() {
+        for (_, layout) in Layout::known() {
             let fits = match class {
                 Class::Attention | Class::Hybrid => layout.memory != Memory::Recurrent,
                 Class::Recurrent => layout.memory == Memory::Recurrent,
                 Class::Unknown => true,
             };
             if fits && layout.may_follow(&envelope) {
-                self.consider(number, layout, envelope, reader);
+                self.consider(layout, envelope, reader);
             }
         }
         Ok(())
     }
 
-    fn consider(&mut self, number: u32, layout: Layout, envelope: Envelope<'a>, reader: &Reader<'a>) {
+    fn consider(&mut self, layout: Layout, envelope: Envelope<'a>, reader: &Reader<'a>) {
         match walk_all(layout, envelope, reader.clone()) {
             Ok(state) => {
-                self.fits.insert(number);
+                self.fits.insert(layout);
                 match &self.found {
                     // Without cells, say, an extension of cells makes no difference.
                     Some(found) => {
@@ -190,14 +200,13 @@ impl<'a, 'k> Search<'a, 'k> {
                     None => self.found = Some(state),
                 }
             }
-            Err(error) => {
-                // A walk that ended before the bytes did was on the right way.
-                let merit =
-                    |error: Error| (matches!(error.kind(), ErrorKind::TrailingBytes { .. }), error.offset());
-                if self.failure.is_none_or(|before| merit(error) > merit(before)) {
-                    self.failure = Some(error);
-                }
-            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        if self.failure.is_none_or(|before| error.offset() > before.offset()) {
+            self.failure = Some(error);
         }
     }
 

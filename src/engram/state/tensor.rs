@@ -54,7 +54,7 @@ impl<'a> Tensor<'a> {
             if blocks.checked_mul(block_size) != Some(row_size) {
                 return Err(Error::new(ErrorKind::RowSize { found: row_size, block_size }, at));
             }
-            (row_size, size("a row", at, &[blocks, block_len])?, "row_size")
+            (row_size, blocks.saturating_mul(block_len), "row_size")
         };
         let at = if transposed { at.saturating_add(4) } else { at };
         let too_large = ErrorKind::TooLarge { field, max: u64::from(u32::MAX), found: width };

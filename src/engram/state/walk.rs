@@ -180,7 +180,9 @@ impl<'a> Stream<'a> {
                 return differ("the type of a tensor", found.header_offset());
             }
             if own.width() != found.width() {
-                return differ("the size of a row", found.header_offset().saturating_add(4));
+                // n_embd comes after el_size.
+                let field_at = if found.is_transposed() { 8 } else { 4 };
+                return differ("the size of a row", found.header_offset().saturating_add(field_at));
             }
         }
         Ok(())
