@@ -332,7 +332,7 @@ kinds! {
         /// Which root.
         place: &'static str,
     };
-    /// Bits after the last token of a bit-packed payload are not 0.
+    /// Bits after the last token of a bit-packed payload, or after a vector of signs, are not 0.
     SpareBits;
     /// A list that has to increase strictly does not.
     Order {
@@ -747,7 +747,7 @@ impl fmt::Display for ErrorKind {
             Self::ProofRoot { place } => {
                 write!(f, "the proof does not lead to {place}: another tree, another chunk, or altered bytes")
             }
-            Self::SpareBits => write!(f, "the bits after the last token are not 0"),
+            Self::SpareBits => write!(f, "the spare bits after the last value are not 0"),
             Self::Order { field } => write!(f, "{field} is not over the one before"),
             Self::PastEnd { field, end, found } => {
                 write!(f, "{field} reaches to {found}, past the end at {end}")

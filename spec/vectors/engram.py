@@ -1092,9 +1092,13 @@ def read_index(data):
         scale = f32_of(p[at:at + 4])
         if not math.isfinite(scale) or scale < 0:
             raise Bad("Number", base + at)
-    strings = p[strings_at:]
+    try:                                                        # 13
+        strings = p[strings_at:]
+        strings.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Bad("Utf8", base + strings_at + error.start) from None
     entries = []
-    for start in range(entries_at, strings_at, 40):             # 13
+    for start in range(entries_at, strings_at, 40):             # 14
         context_len, created_at = struct.unpack_from("<Iq", p, start + 4)
         entry = {"l2_norm": p[start:start + 4][::-1].hex(), "context_len": context_len, "created_at": created_at}
         for i, name in enumerate(TEXTS):
@@ -1102,10 +1106,9 @@ def read_index(data):
             first, n = struct.unpack_from("<II", p, at)
             if first + n > len(strings):
                 raise Bad("PastEnd", base + at)
-            try:
-                entry[name] = strings[first:first + n].decode("utf-8")
-            except UnicodeDecodeError:
-                raise Bad("Utf8", base + strings_at + first) from None
+            if any(at < len(strings) and strings[at] & 0xC0 == 0x80 for at in (first, first + n)):
+                raise Bad("Utf8", base + strings_at + first)
+            entry[name] = strings[first:first + n].decode("utf-8")
         entries.append(entry)
     return {
         "element": element, "rows": rows, "dim": dim, "delta_q16": c["delta_q16"], "metric": e["metric"], "method": e["method"], "vectors_per_entry": per,
@@ -1232,14 +1235,14 @@ def index_cases():
                 yes("codes-%d-%d" % (metric, method), "metric %d, method %d" % (metric, method), base_index(metric=metric, method=method))
     yes("max-sim-one", "MaxSim of one vector an entry", base_index(metric=2, per=1))
     yes("max-sim-none", "no entries of 65,535 vectors", index_frame(metric=2, per=65535), vectors_per_entry=65535)
-    yes("none-strings", "no entries, but strings, which need not be UTF-8 where nothing points", index_frame(strings=b"\xff\x00"))
+    yes("none-strings", "no entries, but strings", index_frame(strings=b"a\x00"))
     yes("none-dim", "no entries of the largest dim", index_frame(dim=U32_MAX))
     yes("prefix", "a whitening", base_index(prefix=bytes(range(1, 9))), whitening_prefix="0102030405060708")
     vector = struct.pack("<2f", 3, -4)
     yes("strings-none", "no strings", index_frame(vectors=vector, entries=[entry()]))
     yes("strings-at-end", "empty strings at the end", index_frame(vectors=vector, entries=[entry((1, 0), (1, 0), (0, 1))], strings=b"x"))
     yes("strings-overlap", "strings that overlap", index_frame(vectors=vector, entries=[entry((0, 3), (1, 2), (2, 1))], strings=b"abc"))
-    yes("strings-unused", "bytes between strings need not be UTF-8", index_frame(vectors=vector, entries=[entry((1, 1), (3, 2), (0, 0))], strings=b"\xffa\x80bc\xc0"))
+    yes("strings-unused", "bytes between strings", index_frame(vectors=vector, entries=[entry((1, 1), (3, 2), (0, 0))], strings=b"xaxbcx"))
     yes("strings-nul", "a zero byte, a BOM, a noncharacter", index_frame(vectors=vector, entries=[entry((0, 1), (1, 3), (4, 3))], strings=b"\x00\xef\xbb\xbf\xef\xbf\xbf"))
     yes("ids-twice", "cache_id twice is for writers to exclude", index_frame(vectors=vector * 2, entries=[entry((0, 1)), entry((0, 1))], strings=b"a"))
     for name, norm in (("inf", b"\x00\x00\x80\x7f"), ("nan", b"\x01\x00\x80\xff"), ("minus", struct.pack("<f", -2)), ("minus-0", struct.pack("<f", -0.0))):
@@ -1368,15 +1371,21 @@ def index_cases():
     for id_, text in (("80", b"\x80"), ("ff", b"\xff"), ("overlong", b"\xc0\x80"), ("overlong-3", b"\xe0\x80\x80"), ("overlong-4", b"\xf0\x80\x80\x80"), ("surrogate", b"\xed\xa0\x80"), ("beyond", b"\xf4\x90\x80\x80"), ("cut-2", b"a\xc3"),
                       ("cut-3", b"a\xe2\x82"), ("cut-4", b"a\xf0\x9f\x98"), ("five", b"\xf8\x88\x80\x80\x80"), ("later", b"abc\xff")):
         f = index_frame(vectors=vector, entries=[entry((0, 1), (1, len(text)), (0, 1))], strings=b"x" + text)
-        no("utf8-" + id_, "task_description is no UTF-8: the string's first byte", f, "Utf8", f.payload_off() + f.parts[2] + 1)
-    f = index_frame(vectors=vector, entries=[entry((0, 2), (4, 5), (0, 2))], strings=b"\xc3\xa4\xff")
+        good = {"cut-2": 1, "cut-3": 1, "cut-4": 1, "later": 3}.get(id_, 0)
+        no("utf8-" + id_, "the strings are no UTF-8: the first byte that begins no character", f, "Utf8", f.payload_off() + f.parts[2] + 1 + good)
+        no("utf8-unused-" + id_, "nor where nothing points", index_frame(strings=b"x" + text), "Utf8", index_frame(strings=b"x" + text).payload_off() + 1 + good)
+    f = index_frame(vectors=vector, entries=[entry((0, 2), (4, 5), (1, 1))], strings=b"\xc3\xa4x")
     no("order-past-end", "a string past the end", f, "PastEnd", f.payload_off() + f.parts[1] + 24)
-    f = index_frame(vectors=vector, entries=[entry((1, 2), (4, 5), (0, 2))], strings=b"\xc3\xa4\xff")
-    no("order-utf8", "cache_id is no UTF-8, task_description is past the end: cache_id counts", f, "Utf8", f.payload_off() + f.parts[2] + 1)
+    f = index_frame(vectors=vector, entries=[entry((1, 2), (4, 5), (0, 2))], strings=b"\xc3\xa4x")
+    no("order-utf8", "cache_id cuts a character, task_description is past the end: cache_id counts", f, "Utf8", f.payload_off() + f.parts[2] + 1)
     f = index_frame(vectors=vector, entries=[entry((0, 1), (0, 0), (0, 0))], strings="\u00e4".encode())
     no("utf8-half", "half a character", f, "Utf8", f.payload_off() + f.parts[2])
     f = index_frame(vectors=vector, entries=[entry((1, 1), (0, 0), (0, 0))], strings="\u00e4".encode())
     no("utf8-other-half", "the other half", f, "Utf8", f.payload_off() + f.parts[2] + 1)
+    f = index_frame(vectors=vector, entries=[entry((1, 0), (0, 0), (0, 0))], strings="\u00e4".encode())
+    no("utf8-empty-inside", "nothing, inside a character", f, "Utf8", f.payload_off() + f.parts[2] + 1)
+    f = index_frame(vectors=vector, entries=[entry((4, 5), (0, 0), (0, 0))], strings=b"ab\xff")
+    no("order-strings", "the strings come before their entries", f, "Utf8", f.payload_off() + f.parts[2] + 2)
     data = base.bytes()
     no("trailing", "a byte follows", data + b"\x00", "TrailingBytes", len(data))
     for n in (0, 11, 20, 40, 60, 80, len(data) - 3, len(data) - 1):

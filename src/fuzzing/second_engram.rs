@@ -9,10 +9,10 @@ use half::f16;
 use super::second_ledger::{little, only};
 use super::second_reader::{self, Verdict, check, number};
 
-/// An entry: the strings cache_id, task_description and model_id; context_len, created_at, the bits of l2_norm.
 /// Rows of numbers.
 pub(super) type Rows = Vec<Vec<f32>>;
 
+/// An entry: the strings cache_id, task_description and model_id; context_len, created_at, the bits of l2_norm.
 pub(super) type Entry = ([String; 3], u32, i64, u32);
 
 /// What an index says.
@@ -96,6 +96,9 @@ pub(super) fn index_parts(bytes: &[u8]) -> Result<(Index, usize), (&'static str,
     };
     let vectors = (0..rows).map(|i| (0..dim).map(|column| component(i, column)).collect()).collect();
 
+    let table = &bytes[strings_at..strings_at + strings_len];
+    let bad = table.utf8_chunks().next().filter(|chunk| !chunk.invalid().is_empty());
+    check(bad.is_none(), "Utf8", strings_at + bad.map_or(0, |chunk| chunk.valid().len()))?;
     let mut entries = Vec::new();
     for at in (entries_at..strings_at).step_by(40) {
         let mut strings = [const { String::new() }; 3];
@@ -104,9 +107,10 @@ pub(super) fn index_parts(bytes: &[u8]) -> Result<(Index, usize), (&'static str,
             let (start, len) = (little(bytes, place, 4), little(bytes, place + 4, 4));
             check(start + len <= strings_len as u64, "PastEnd", place)?;
             let start = strings_at + start as usize;
-            let text = String::from_utf8(bytes[start..start + len as usize].to_vec());
-            check(text.is_ok(), "Utf8", start)?;
-            *to = text.unwrap();
+            let end = start + len as usize;
+            let inside = |at: usize| at < strings_at + table.len() && bytes[at] & 0xC0 == 0x80;
+            check(!inside(start) && !inside(end), "Utf8", start)?;
+            *to = String::from_utf8(bytes[start..end].to_vec()).unwrap();
         }
         let norm = little(bytes, at, 4) as u32;
         entries.push((strings, little(bytes, at + 4, 4) as u32, little(bytes, at + 8, 8) as i64, norm));

@@ -314,12 +314,14 @@ fn cache(bytes: &mut Bytes<'_>, layout: &Layout, whole: bool) -> Result<Cache> {
                 return Err(("StreamsDiffer", at as u64));
             }
             let pairs = first.keys.iter().chain(&first.values).zip(read.keys.iter().chain(&read.values));
-            for (own, other) in pairs {
+            for (i, (own, other)) in pairs.enumerate() {
                 if own.kind != other.kind {
                     return Err(("StreamsDiffer", other.header as u64));
                 }
                 if own.row_size != other.row_size {
-                    return Err(("StreamsDiffer", other.header as u64 + 4));
+                    // Of transposed ones n_embd, after el_size.
+                    let field = if i >= first.keys.len() && first.transposed { 8 } else { 4 };
+                    return Err(("StreamsDiffer", other.header as u64 + field));
                 }
             }
         }
@@ -435,22 +437,23 @@ fn candidates(envelope: &Envelope) -> Vec<Layout> {
         }
     }
     let may_have_outputs = kind == "state" || version == Some(9);
-    for outputs in [false, true] {
-        let without_streams = if outputs { may_have_outputs } else { bare || version == Some(2) };
-        for memory in ["kv", "iswa"] {
-            if without_streams {
-                rows.push(Layout { memory, outputs, streams: false, ..usual });
-            }
-        }
-        for memory in ["recurrent", "none"] {
-            if (!outputs || may_have_outputs) && (memory == "recurrent" || named) {
-                rows.push(Layout { memory, outputs, ..usual });
+    for memory in ["kv", "iswa"] {
+        for streams in [true, false] {
+            if may_have_outputs {
+                rows.push(Layout { memory, outputs: true, streams, ..usual });
             }
         }
     }
     for memory in ["kv", "iswa"] {
-        if may_have_outputs {
-            rows.push(Layout { memory, outputs: true, ..usual });
+        if bare || version == Some(2) {
+            rows.push(Layout { memory, streams: false, ..usual });
+        }
+    }
+    for outputs in [false, true] {
+        for memory in ["recurrent", "none"] {
+            if (!outputs || may_have_outputs) && (memory == "recurrent" || named) {
+                rows.push(Layout { memory, outputs, ..usual });
+            }
         }
     }
     rows
@@ -497,11 +500,16 @@ fn try_read(all: &[u8], arch: Option<&str>, layout: Option<Layout>) -> Result<Ve
             envelopes.push((Envelope { kind: "seq", seq_id, ..none }, bytes.at));
         }
         _ => {
-            let name = bytes.name().ok();
+            let name = bytes.name();
+            if layout.is_some_and(|layout| layout.outputs) {
+                name.clone()?; // No sequence has outputs.
+            }
+            let name = name.ok();
             if let Some(name) = &name {
                 envelopes.push((Envelope { arch: Some(name.to_string()), ..none.clone() }, bytes.at));
             }
-            if !name.is_some_and(|name| is_classed(&name)) {
+            let only_state = layout.is_some_and(|layout| layout.outputs);
+            if !only_state && !name.is_some_and(|name| is_classed(&name)) {
                 envelopes.push((Envelope { kind: "seq", ..none }, 0));
             }
         }
@@ -529,6 +537,10 @@ fn try_read(all: &[u8], arch: Option<&str>, layout: Option<Layout>) -> Result<Ve
                 .collect(),
         };
         for layout in tried {
+            if layout.outputs && envelope.arch.is_none() {
+                failures.push(("Argument", 0));
+                continue;
+            }
             match body(all, *at, envelope, &layout) {
                 Ok(state) => {
                     names.push(layout.name());
@@ -551,8 +563,7 @@ fn try_read(all: &[u8], arch: Option<&str>, layout: Option<Layout>) -> Result<Ve
     // The furthest; of those as far, the first.
     let mut best = None;
     for fault in failures {
-        let merit = |fault: Fault| (fault.0 == "TrailingBytes", fault.1);
-        if best.is_none_or(|best| merit(fault) > merit(best)) {
+        if best.is_none_or(|best: Fault| fault.1 > best.1) {
             best = Some(fault);
         }
     }

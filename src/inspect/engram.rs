@@ -205,8 +205,18 @@ fn check_entries(
     strings: &[u8],
     strings_at: usize,
 ) -> Vec<(usize, ErrorKind)> {
-    let text = Text::new(strings);
     let mut found = Vec::new();
+    let valid = strings
+        .utf8_chunks()
+        .next()
+        .filter(|chunk| !chunk.invalid().is_empty())
+        .map(|chunk| chunk.valid().len());
+    if let Some(valid) = valid {
+        found.push((strings_at.saturating_add(valid), ErrorKind::Utf8 { field: "the strings" }));
+    }
+    // Bytes that continue a character.
+    let inside =
+        |at: u64| usize::try_from(at).is_ok_and(|at| strings.get(at).is_some_and(|byte| byte & 0xC0 == 0x80));
     for (i, entry) in entries.chunks_exact(ENTRY).enumerate() {
         for (field, place) in STRINGS {
             let (start, len) = span(entry, place);
@@ -214,7 +224,7 @@ fn check_entries(
             let breach = if end > strings.len() as u64 {
                 let at = entries_at.saturating_add(i.saturating_mul(ENTRY)).saturating_add(place);
                 Some((at, ErrorKind::PastEnd { field, end: strings.len() as u64, found: end }))
-            } else if !text.holds(start, end) {
+            } else if valid.is_none() && (inside(start) || inside(end)) {
                 let start = usize::try_from(start).unwrap_or(usize::MAX);
                 Some((strings_at.saturating_add(start), ErrorKind::Utf8 { field }))
             } else {
@@ -233,59 +243,4 @@ fn check_entries(
 /// Offset and length of a string of an entry.
 pub(super) fn span(entry: &[u8], place: usize) -> (u64, u64) {
     (le32(entry, place).into(), le32(entry, place.saturating_add(4)).into())
-}
-
-/// Which parts of bytes are UTF-8: found in one pass, whatever the number of questions.
-struct Text<'a> {
-    bytes: &'a [u8],
-    /// Starts and ends of the runs between the bytes that are not.
-    runs: Vec<(usize, usize)>,
-}
-
-impl<'a> Text<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        let (mut runs, mut at) = (Vec::new(), 0usize);
-        for chunk in bytes.utf8_chunks() {
-            let end = at.saturating_add(chunk.valid().len());
-            runs.push((at, end));
-            at = end.saturating_add(chunk.invalid().len());
-        }
-        Self { bytes, runs }
-    }
-
-    /// Whether `start..end`, which is not past the end, is UTF-8.
-    fn holds(&self, start: u64, end: u64) -> bool {
-        let (Ok(start), Ok(end)) = (usize::try_from(start), usize::try_from(end)) else { return false };
-        let boundary = |at: usize| self.bytes.get(at).is_none_or(|byte| byte & 0xC0 != 0x80);
-        if start == end {
-            return true;
-        }
-        let before = self.runs.partition_point(|(from, _)| *from <= start);
-        let run = before.checked_sub(1).and_then(|i| self.runs.get(i));
-        // At the end of a run anything may follow, also what could continue a character.
-        run.is_some_and(|(_, to)| boundary(start) && (end == *to || end < *to && boundary(end)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every part of every arrangement of characters, and of pieces of them.
-    #[test]
-    fn text_is_what_the_standard_library_takes_for_it() {
-        let pieces: [&[u8]; 7] =
-            [b"a", "\u{e9}".as_bytes(), "\u{1F600}".as_bytes(), b"\xF0\x9F", b"\x80", b"\xFF", b"\xE2\x82"];
-        for choice in 0..7usize.pow(4) {
-            let bytes: Vec<u8> =
-                (0..4).flat_map(|i| pieces[choice / 7usize.pow(i) % 7].iter().copied()).collect();
-            let text = Text::new(&bytes);
-            for start in 0..=bytes.len() {
-                for end in start..=bytes.len() {
-                    let expected = core::str::from_utf8(&bytes[start..end]).is_ok();
-                    assert_eq!(text.holds(start as u64, end as u64), expected, "{bytes:x?} {start}..{end}");
-                }
-            }
-        }
-    }
 }

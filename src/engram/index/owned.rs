@@ -30,6 +30,9 @@ pub struct IndexOptions {
     pub whitening_prefix: Option<[u8; 8]>,
 }
 
+/// Strings of a frame may lie over each other. Copies of them take at most so many times its bytes.
+const MAX_COPIES: u64 = 16;
+
 /// An index in memory.
 #[derive(Clone, Debug)]
 pub struct OwnedIndex {
@@ -96,10 +99,11 @@ impl OwnedIndex {
         Ok(index)
     }
 
-    /// A copy of `index`.
+    /// A copy of `index`, in which strings that entries share are there once for each.
     ///
     /// # Errors
-    /// [`ErrorKind::Duplicate`] if two entries have the same cache_id.
+    /// [`ErrorKind::Duplicate`] if two entries have the same cache_id; [`ErrorKind::TooLarge`] if the strings, each counted by
+    /// itself, are over sixteen times the bytes of the frame, which no writer here makes.
     pub fn from_index(index: &Index<'_>) -> Result<Self> {
         let (search, vectors) = (index.search(), index.search().vectors());
         let mut own = Self::new(IndexOptions {
@@ -110,7 +114,17 @@ impl OwnedIndex {
             method: index.method(),
             whitening_prefix: index.whitening_prefix(),
         })?;
+        let (mut found, max) = (0u64, (index.frame().as_bytes().len() as u64).saturating_mul(MAX_COPIES));
         for entry in index.entries() {
+            let texts = [entry.cache_id, entry.task_description, entry.model_id];
+            found = texts.iter().fold(found, |sum, text| sum.saturating_add(text.len() as u64));
+            if found > max {
+                return Err(Error::caller(ErrorKind::TooLarge {
+                    field: "the strings of all entries",
+                    max,
+                    found,
+                }));
+            }
             own.name(entry.cache_id)?;
             own.entries.push(OwnedEntry::new(&entry));
         }

@@ -130,7 +130,7 @@ pub struct Index<'a> {
     method: Method,
     search: Search<'a>,
     entries: &'a [EntryRaw],
-    strings: &'a [u8],
+    strings: &'a str,
 }
 
 impl<'a> Index<'a> {
@@ -191,6 +191,11 @@ impl<'a> Index<'a> {
         check_scales(scales, scales_at)?;
         let search = Search::new(vectors, per_entry, metric)?;
         let entries = <[EntryRaw]>::ref_from_bytes(entries).unwrap_or_default();
+        // As a whole, so that strings which lie over each other cost nothing.
+        let strings = core::str::from_utf8(strings).map_err(|error| {
+            let at = strings_at.saturating_add(error.valid_up_to() as u64);
+            Error::new(ErrorKind::Utf8 { field: "the strings" }, at)
+        })?;
         let index = Self { frame: *frame, raw, method, search, entries, strings };
         index.check_entries(entries_at, strings_at)?;
         Ok(index)
@@ -205,12 +210,14 @@ impl<'a> Index<'a> {
                 (32, "model_id", entry.model_id),
             ];
             for (field_at, field, span) in spans {
-                let end = u64::from(span.start.get()).saturating_add(span.len.get().into());
-                let bytes = span.of(self.strings).ok_or(Error::new(
-                    ErrorKind::PastEnd { field, end: self.strings.len() as u64, found: end },
-                    at.saturating_add(field_at),
-                ))?;
-                if core::str::from_utf8(bytes).is_err() {
+                let (end, found) = (self.strings.len() as u64, span.end());
+                if found > end {
+                    return Err(Error::new(
+                        ErrorKind::PastEnd { field, end, found },
+                        at.saturating_add(field_at),
+                    ));
+                }
+                if span.of(self.strings).is_none() {
                     let at = strings_at.saturating_add(span.start.get().into());
                     return Err(Error::new(ErrorKind::Utf8 { field }, at));
                 }
@@ -274,11 +281,10 @@ impl<'a> Index<'a> {
     #[must_use]
     pub fn entry(&self, number: u32) -> Option<Entry<'a>> {
         let raw = self.entries.get(usize::try_from(number).ok()?)?;
-        let text = |span: SpanRaw| core::str::from_utf8(span.of(self.strings)?).ok();
         Some(Entry {
-            cache_id: text(raw.cache_id)?,
-            task_description: text(raw.task_description)?,
-            model_id: text(raw.model_id)?,
+            cache_id: raw.cache_id.of(self.strings)?,
+            task_description: raw.task_description.of(self.strings)?,
+            model_id: raw.model_id.of(self.strings)?,
             context_len: raw.context_len.get(),
             created_at: raw.created_at.get(),
             l2_norm: raw.l2_norm.get(),
@@ -296,9 +302,13 @@ impl SpanRaw {
         Self { start: start.into(), len: len.into() }
     }
 
-    fn of(self, strings: &[u8]) -> Option<&[u8]> {
-        let start = usize::try_from(self.start.get()).ok()?;
-        strings.get(start..)?.get(..usize::try_from(self.len.get()).ok()?)
+    fn end(self) -> u64 {
+        u64::from(self.start.get()).saturating_add(self.len.get().into())
+    }
+
+    /// The text, if it is within the strings and no character is cut.
+    fn of(self, strings: &str) -> Option<&str> {
+        strings.get(usize::try_from(self.start.get()).ok()?..usize::try_from(self.end()).ok()?)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Searches on every level against scores in f64, one pair after the other.
+#![allow(clippy::arithmetic_side_effects)]
 
 use super::super::{VectorType, Vectors, encode_row};
 use super::*;
 use crate::arch::search::tests::on_every_tier;
 use crate::beacon::mu16::Step;
-use std::{format, string::String, vec, vec::Vec};
+use std::{format, vec, vec::Vec};
 
 const BITS: VectorType = VectorType::Bits;
 const ALL: [Metric; 3] = [Metric::InnerProduct, Metric::Cosine, Metric::MaxSim];
@@ -76,7 +77,7 @@ fn naive(search: &Search<'_>, query: &[f32], weights: &[f32], entry: u32) -> (f6
     let relative = 2.0 * (dim as f64 / 8.0 + 12.0) / f64::from(1u32 << 24);
     let wide_query: Vec<f64> = query.iter().copied().map(f64::from).collect();
     let norm = |x: &[f64]| inner(x, x).sqrt();
-    let per_entry = (vectors.rows() / search.entries()) as u32;
+    let per_entry = vectors.rows() / search.entries();
     let rows: Vec<Vec<f64>> =
         (entry * per_entry..(entry + 1) * per_entry).map(|row| wide(vectors, row)).collect();
     match search.metric() {
@@ -423,7 +424,7 @@ fn as_faiss() {
     let compare = |found: &[Hit], expected: &serde_json::Value| {
         let expected = expected.as_array().unwrap();
         for (hit, expected) in found.iter().zip(expected) {
-            assert_eq!(format!("c{}", hit.entry), expected["cache_id"].as_str().unwrap_or(&String::new()));
+            assert_eq!(format!("c{}", hit.entry), expected["cache_id"].as_str().unwrap_or(""));
             assert!((f64::from(hit.score) - expected["similarity"].as_f64().unwrap()).abs() < 1e-5);
         }
         expected.len()
