@@ -87,6 +87,7 @@ impl<'a> FlatIndex<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
     use std::vec::Vec;

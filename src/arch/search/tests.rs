@@ -216,7 +216,7 @@ fn every_element() {
         check(Coding::I8, &bytes, 32, 8, &queries, &tier);
         for (i, a) in special.iter().enumerate() {
             for b in special {
-                let mut x = vec![1f32; 24];
+                let mut x = [1f32; 24];
                 (x[i], x[23]) = (*a, b);
                 let bytes: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
                 check(Coding::F32, &bytes, 24, 1, &queries[..24], &(tier, a, b));
