@@ -14,7 +14,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use bitwire::engram::whitening::{DEFAULT_SHRINKAGE, WhitenedTokens, Whitening, WhiteningFit};
+use bitwire::engram::whitening::{
+    DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, DEFAULT_SHRINKAGE, WhitenedTokens, Whitening, WhiteningFit,
+};
 use bitwire::frame::{ContextHash, Frame};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -72,7 +74,11 @@ fn main() -> Result<()> {
             }
             let entries = each(&documents, |text| stored.round_trip(&text.centroids(count)?, components))?;
             let bytes = count * stored.bytes(components);
-            let default = if (count, components, bytes) == (16, 192, 384) { " (default)" } else { "" };
+            let default = if (count, components, bytes) == (DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, 384) {
+                " (default)"
+            } else {
+                ""
+            };
             row(
                 &format!("{count} centroids x {components} x {name}{default}"),
                 bytes,
@@ -254,15 +260,15 @@ fn unit(x: &[f32]) -> impl Iterator<Item = f32> {
 /// Prints, beside the table, how long the default takes.
 fn time(pool: &Texts, whitening: &Whitening<'_>) -> Result<()> {
     let start = std::time::Instant::now();
-    let documents = pool.whiten(whitening, 192)?;
+    let documents = pool.whiten(whitening, DEFAULT_COMPONENTS)?;
     let whitened = start.elapsed();
     for text in &documents {
-        text.centroids(16)?;
+        text.centroids(DEFAULT_CENTROIDS)?;
     }
     let grouped = start.elapsed() - whitened;
     let tokens: usize = documents.iter().map(WhitenedTokens::count).sum();
     eprintln!(
-        "{tokens} keys to 192 components in {whitened:.1?}, {} x 16 centroids in {grouped:.1?}",
+        "{tokens} keys to {DEFAULT_COMPONENTS} components in {whitened:.1?}, {} x {DEFAULT_CENTROIDS} centroids in {grouped:.1?}",
         documents.len()
     );
     Ok(())
