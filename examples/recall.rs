@@ -14,7 +14,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use bitwire::engram::whitening::{DEFAULT_SHRINKAGE, WhitenedTokens, Whitening, WhiteningFit};
+use bitwire::engram::whitening::{
+    DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, DEFAULT_SHRINKAGE, WhitenedTokens, Whitening, WhiteningFit,
+};
 use bitwire::frame::{ContextHash, Frame};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -72,7 +74,11 @@ fn main() -> Result<()> {
             }
             let entries = each(&documents, |text| stored.round_trip(&text.centroids(count)?, components))?;
             let bytes = count * stored.bytes(components);
-            let default = if (count, components, bytes) == (16, 192, 384) { " (default)" } else { "" };
+            let default = if (count, components, bytes) == (DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, 384) {
+                " (default)"
+            } else {
+                ""
+            };
             row(
                 &format!("{count} centroids x {components} x {name}{default}"),
                 bytes,
@@ -254,15 +260,15 @@ fn unit(x: &[f32]) -> impl Iterator<Item = f32> {
 /// Prints, beside the table, how long the default takes.
 fn time(pool: &Texts, whitening: &Whitening<'_>) -> Result<()> {
     let start = std::time::Instant::now();
-    let documents = pool.whiten(whitening, 192)?;
+    let documents = pool.whiten(whitening, DEFAULT_COMPONENTS)?;
     let whitened = start.elapsed();
     for text in &documents {
-        text.centroids(16)?;
+        text.centroids(DEFAULT_CENTROIDS)?;
     }
     let grouped = start.elapsed() - whitened;
     let tokens: usize = documents.iter().map(WhitenedTokens::count).sum();
     eprintln!(
-        "{tokens} keys to 192 components in {whitened:.1?}, {} x 16 centroids in {grouped:.1?}",
+        "{tokens} keys to {DEFAULT_COMPONENTS} components in {whitened:.1?}, {} x {DEFAULT_CENTROIDS} centroids in {grouped:.1?}",
         documents.len()
     );
     Ok(())
@@ -280,17 +286,15 @@ fn compare(folder: &Path, fit: &mut WhiteningFit, pool: &Texts, questions: &Text
         let worst = whitening.mean().zip(&mean).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
         println!("mean: largest difference {worst:.1e}");
         // Column i of the matrix is direction i, but for its sign.
-        let mut worst = [0.0f64; 2];
+        let mut worst = 0.0f32;
         for i in 0..dim {
             let theirs: Vec<f32> = matrix.iter().skip(i).step_by(dim).copied().collect();
             let ours: Vec<f32> =
                 whitening.direction(u32::try_from(i)?).ok_or("a direction is missing")?.collect();
-            let cosine = dot(&ours, &theirs) / (dot(&ours, &ours) * dot(&theirs, &theirs)).sqrt();
-            let length = (dot(&ours, &ours) / dot(&theirs, &theirs)).sqrt();
-            worst =
-                [worst[0].max(1.0 - f64::from(cosine.abs())), worst[1].max((f64::from(length) - 1.0).abs())];
+            let sign = dot(&ours, &theirs).signum();
+            worst = ours.iter().zip(&theirs).fold(worst, |worst, (a, b)| worst.max((a - sign * b).abs()));
         }
-        println!("directions: largest 1 - |cosine| {:.1e}, of lengths {:.1e}", worst[0], worst[1]);
+        println!("directions: largest difference, signs aside, {worst:.1e}");
     }
     for (name, texts) in [("pool", pool), ("question", questions)] {
         let Some((theirs, _)) = expected(&format!("fit_calibration_{name}_vectors_f32")) else { continue };

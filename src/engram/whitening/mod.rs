@@ -1,8 +1,8 @@
 //! Whitening of keys, and the fingerprints that stand on it (spec/engram.md, "Whitening").
 //!
 //! A whitening is fitted once on the keys of a few documents (`WhiteningFit`, feature `linalg`) and kept as a frame
-//! of its own ([`Whitening`]). With it a text's keys become [`WhitenedTokens`], and these a fingerprint: their
-//! [`mean`](WhitenedTokens::mean) or a few [`centroids`](WhitenedTokens::centroids).
+//! of its own ([`Whitening`]). With it a text's keys become `WhitenedTokens` (feature `alloc`), and these a
+//! fingerprint: their weighted mean or a few centroids.
 
 #[cfg(feature = "alloc")]
 mod centroids;
@@ -17,5 +17,5 @@ mod view;
 #[cfg(feature = "linalg")]
 pub use fit::{DEFAULT_SHRINKAGE, FittedWhitening, WhiteningFit};
 #[cfg(feature = "alloc")]
-pub use tokens::WhitenedTokens;
+pub use tokens::{DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, WhitenedTokens};
 pub use view::Whitening;

@@ -141,6 +141,7 @@ mod alloc {
             Self(serde_json::from_str(text).unwrap())
         }
 
+        #[cfg(feature = "linalg")]
         pub(super) fn number(&self, name: &str) -> f64 {
             self.0[name].as_f64().unwrap()
         }
