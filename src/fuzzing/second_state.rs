@@ -340,7 +340,7 @@ fn body(all: &[u8], at: usize, envelope: &Envelope, layout: &Layout) -> Result<S
         let mut floats = || -> Result<(usize, usize)> {
             let count = bytes.u64()?;
             let at = bytes.at;
-            let len = count.checked_mul(4).ok_or(("Size", at as u64))?;
+            let len = count.checked_mul(4).ok_or(("Size", at as u64 - 8))?;
             bytes.take(len)?;
             Ok((at, bytes.at))
         };

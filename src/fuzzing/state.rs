@@ -219,7 +219,8 @@ fn built(choices: &mut Choices<'_>) -> (Vec<u8>, Parts, bool) {
     let whole = how & 1 == 0;
     let mut layout = Parts {
         memory: ["kv", "kv", "iswa", "recurrent", "kv", "iswa", "none", "kv"][usize::from(how >> 1 & 7)],
-        outputs: what & 1 == 1,
+        // No sequence has outputs.
+        outputs: whole && what & 1 == 1,
         streams: what & 2 == 0,
         extension: [0, 8, 12, 0][usize::from(what >> 2 & 3)],
         values: what & 16 == 0,

@@ -212,7 +212,7 @@ fn check_entries(
         .filter(|chunk| !chunk.invalid().is_empty())
         .map(|chunk| chunk.valid().len());
     if let Some(valid) = valid {
-        found.push((strings_at.saturating_add(valid), ErrorKind::Utf8 { field: "the strings" }));
+        found.push((strings_at.saturating_add(valid), ErrorKind::Utf8 { field: "the table of strings" }));
     }
     // Bytes that continue a character.
     let inside =

@@ -194,7 +194,7 @@ impl<'a> Index<'a> {
         // As a whole, so that strings which lie over each other cost nothing.
         let strings = core::str::from_utf8(strings).map_err(|error| {
             let at = strings_at.saturating_add(error.valid_up_to() as u64);
-            Error::new(ErrorKind::Utf8 { field: "the strings" }, at)
+            Error::new(ErrorKind::Utf8 { field: "the table of strings" }, at)
         })?;
         let index = Self { frame: *frame, raw, method, search, entries, strings };
         index.check_entries(entries_at, strings_at)?;
