@@ -39,8 +39,6 @@ pub use svd::{
     XkvOptions, fit_corpus_basis, svd_project, xkv_project,
 };
 
-use alloc::vec::Vec;
-
 use super::{KeyShape, KeySource};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -64,17 +62,6 @@ fn shape<S: KeySource + ?Sized>(keys: &S) -> Result<KeyShape> {
         return Err(Error::caller(ErrorKind::TooLarge { field: "heads * head_dim", max, found }));
     }
     Ok(shape)
-}
-
-/// `len` zeros, or an error if the memory is not to be had.
-fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
-    let mut values = Vec::new();
-    values.try_reserve_exact(len).map_err(|_| {
-        let needed = (len as u64).saturating_mul(size_of::<T>() as u64);
-        Error::caller(ErrorKind::OutOfMemory { needed })
-    })?;
-    values.resize(len, T::default());
-    Ok(values)
 }
 
 /// The place of the first value of a token's keys that is not finite.

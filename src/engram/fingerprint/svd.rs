@@ -14,10 +14,11 @@ use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_
 
 use super::mean::mean_of;
 use super::sample::Mt19937;
-use super::{LayerRange, non_finite, shape, zeros};
+use super::{LayerRange, non_finite, shape};
 use crate::arch::moments::{Block, gram_exact, panel_len, triangle_row, widen};
 use crate::engram::{KeyShape, KeySource};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::zeros;
 use crate::wire::check_len;
 
 /// The largest `head_dim` that is decomposed: some matrices of `head_dim` x `head_dim` f64 are needed, and time with the cube.
