@@ -18,7 +18,9 @@ use std::path::Path;
 use bitwire::beacon::mu16::Step;
 use bitwire::engram::fingerprint::{FourierOptions, FourierScale, LayerMeans, LayerRange, mean_pool};
 use bitwire::engram::index::{Metric, Query, Search, VectorType, Vectors, encode_row};
-use bitwire::engram::whitening::{DEFAULT_SHRINKAGE, WhitenedTokens, Whitening, WhiteningFit};
+use bitwire::engram::whitening::{
+    DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, DEFAULT_SHRINKAGE, WhitenedTokens, Whitening, WhiteningFit,
+};
 use bitwire::engram::{KeyShape, Keys};
 use bitwire::frame::{ContextHash, Frame};
 use bitwire::io::npy::{Dtype, Header};
@@ -78,7 +80,7 @@ fn main() -> Result<()> {
         let documents = each(&documents, |text| Ok(text.centroids(count)?))?;
         let queries = whole(&questions.whiten(&whitening, components)?)?;
         for (name, kind) in [("1 bit", VectorType::Bits), ("f32", VectorType::F32)] {
-            let is_default = (count, components) == (16, 192);
+            let is_default = (count, components) == (DEFAULT_CENTROIDS, DEFAULT_COMPONENTS);
             if kind == VectorType::F32 && !is_default {
                 continue;
             }

@@ -35,7 +35,7 @@ pub use layers::LayerRange;
 pub use mean::{l2_norm, mean_pool};
 #[cfg(feature = "linalg")]
 pub use svd::{
-    Basis, CorpusOptions, CorpusState, MAX_SVD_DIM, Signs, SvdFingerprint, SvdOptions, XkvFingerprint,
+    Basis, CorpusFingerprint, CorpusOptions, MAX_SVD_DIM, Signs, SvdFingerprint, SvdOptions, XkvFingerprint,
     XkvOptions, fit_corpus_basis, svd_project, xkv_project,
 };
 

@@ -17,5 +17,5 @@ mod view;
 #[cfg(feature = "linalg")]
 pub use fit::{DEFAULT_SHRINKAGE, FittedWhitening, WhiteningFit};
 #[cfg(feature = "alloc")]
-pub use tokens::WhitenedTokens;
+pub use tokens::{DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, WhitenedTokens};
 pub use view::Whitening;

@@ -10,6 +10,13 @@ use crate::engram::norm::squared_norm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::zeros;
 
+/// The components to keep where nothing is known of the keys: 192, or all there are if they are fewer.
+pub const DEFAULT_COMPONENTS: usize = 192;
+
+/// The [centroids](WhitenedTokens::centroids) to keep where nothing is known of the texts: 16. As signs of
+/// [`DEFAULT_COMPONENTS`] they take 384 bytes.
+pub const DEFAULT_CENTROIDS: usize = 16;
+
 /// Keys that are fetched before they are whitened together.
 const AT_ONCE: usize = 64;
 

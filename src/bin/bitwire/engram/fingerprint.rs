@@ -7,7 +7,7 @@ use bitwire::engram::fingerprint::{
     mean_pool, svd_project, xkv_project,
 };
 use bitwire::engram::index::{Method, VectorType};
-use bitwire::engram::whitening::{WhitenedTokens, Whitening};
+use bitwire::engram::whitening::{DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, WhitenedTokens, Whitening};
 use bitwire::frame::{Frame, Key};
 use bitwire::io::npy::write_array_bytes;
 use bitwire::io::output::write_whole;
@@ -294,12 +294,12 @@ impl PrintArgs {
                 let found = svd_project(keys, &SvdOptions { layers, rank, gate, max_rows, seed, signs })?;
                 more.push(("rows", found.rows.into()));
                 more.push(("explained_variance_ratio", found.explained_variance_ratio.into()));
-                if self.back_project { found.back_projection() } else { found.state }
+                if self.back_project { found.back_projection() } else { found.vector }
             }
             MethodArg::Xkv => {
                 let found = xkv_project(keys, &XkvOptions { layers, rank, max_rows, seed, signs })?;
                 more.push(("groups", found.groups.len().into()));
-                if self.back_project { found.back_projection() } else { found.state }
+                if self.back_project { found.back_projection() } else { found.vector }
             }
             method @ (MethodArg::Fourier | MethodArg::Fourier2) => {
                 let scale = match method {
@@ -316,7 +316,7 @@ impl PrintArgs {
                 more.push(("tokens", tokens.count().into()));
                 let vectors = match method {
                     MethodArg::Whitened => tokens.mean()?,
-                    _ => tokens.centroids(usize::from(self.centroids.unwrap_or(16)))?,
+                    _ => tokens.centroids(self.centroids.map_or(DEFAULT_CENTROIDS, usize::from))?,
                 };
                 return Ok(Print { vectors, dim, more });
             }
@@ -344,7 +344,7 @@ impl PrintArgs {
         let shape = keys.shape();
         let layer = self.layer.unwrap_or(shape.layers.saturating_sub(1));
         let range = TokenRange::of(self.tokens, shape.tokens)?;
-        let components = self.components.unwrap_or((whitening.outputs() as usize).min(192));
+        let components = self.components.unwrap_or((whitening.outputs() as usize).min(DEFAULT_COMPONENTS));
         WhitenedTokens::new(whitening, keys, layer, range, components)
     }
 }
