@@ -15,8 +15,8 @@
     doc = "| [`fit_corpus_basis`], [`Basis::extract`] | the mean key in the singular vectors of many documents | rank |"
 )]
 //!
-//! They are what ENGRAM stores and compares; on the keys of a real model they find little. The
-//! [whitened means](super::whitening) are the ones to use.
+//! They are what ENGRAM stores and compares; on the keys of a real model they find little. Those of
+//! [whitened keys](super::whitening) are the ones to use.
 #![deny(clippy::arithmetic_side_effects)]
 
 mod fourier;
