@@ -1,29 +1,20 @@
 //! Measures state blobs (32 layers, 8 heads x 128, f16) for benches/engram_python.py: `engram_once BLOB TIMES` prints one line of
 //! JSON, medians in microseconds. Without a blob (as under `cargo test --benches`) it does nothing.
 
+#[path = "common/median.rs"]
+mod median;
+
 use std::hint::black_box;
-use std::time::Instant;
 
 use bitwire::engram::KeySource;
 use bitwire::engram::fingerprint::{LayerRange, SvdOptions, mean_pool, svd_project};
 use bitwire::engram::index::{Metric, Query, Search, VectorType, Vectors};
 use bitwire::engram::state::{State, StreamKeys};
+use median::median;
 
 const HEAD_DIM: u32 = 128;
 /// Vectors of the index that is searched.
 const VECTORS: u32 = 1000;
-
-fn median(times: usize, mut run: impl FnMut()) -> f64 {
-    let mut samples: Vec<f64> = (0..times)
-        .map(|_| {
-            let started = Instant::now();
-            run();
-            started.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
-}
 
 fn keys(blob: &[u8]) -> StreamKeys<'_> {
     let state = State::parse(black_box(blob)).expect("a state blob");
@@ -45,7 +36,7 @@ fn main() {
     let search = Search::new(vectors, 1, Metric::InnerProduct).expect("an index");
     let find = |query: &[f32]| search.top_k(Query::new(query), 5, |_| true).expect("hits");
 
-    let state = find(&svd_project(&keys(&blob), &svd).expect("a fingerprint").state);
+    let state = find(&svd_project(&keys(&blob), &svd).expect("a fingerprint").vector);
     assert_eq!(state.len(), 5);
     let results = [
         ("parse", median(times.max(101), || drop(black_box(State::parse(black_box(&blob)))))),
@@ -65,7 +56,7 @@ fn main() {
         (
             "EGR, svd_project",
             median(times, || {
-                drop(black_box(find(&svd_project(&keys(&blob), &svd).expect("a fingerprint").state)))
+                drop(black_box(find(&svd_project(&keys(&blob), &svd).expect("a fingerprint").vector)))
             }),
         ),
         (

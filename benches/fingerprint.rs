@@ -2,8 +2,10 @@
 //! `python3 benches/fingerprint_numpy.py`, which runs this as `fingerprint KEYS.npy TIMES` (`<f2`, `[layers][heads][tokens]
 //! [head_dim]`, C order) and gets one line of JSON, medians in microseconds.
 
+#[path = "common/median.rs"]
+mod median;
+
 use std::hint::black_box;
-use std::time::Instant;
 
 use bitwire::Result;
 use bitwire::engram::fingerprint::{
@@ -11,6 +13,7 @@ use bitwire::engram::fingerprint::{
 };
 use bitwire::engram::{KeyShape, KeySource};
 use criterion::Criterion;
+use median::median;
 
 const SHAPE: KeyShape = KeyShape { layers: 32, heads: 8, tokens: 600, head_dim: 128 };
 
@@ -77,18 +80,6 @@ fn runs(keys: &Halves) -> [Run<'_>; 6] {
     ]
 }
 
-fn median(times: usize, run: impl Fn()) -> f64 {
-    let mut samples: Vec<f64> = (0..times)
-        .map(|_| {
-            let started = Instant::now();
-            run();
-            started.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
-}
-
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     if let [path, times] = arguments.as_slice() {
@@ -106,7 +97,7 @@ fn main() {
             runs(&keys).iter().map(|(name, run)| format!("\"{name}\": {}", median(times, run))).collect();
         println!(
             "{{\"state\": {:?}, \"mean\": {mean:?}, \"v2\": {:?}, \"us\": {{{}}}}}",
-            svd.state,
+            svd.vector,
             v2.unwrap(),
             measured.join(", ")
         );

@@ -1,27 +1,17 @@
 //! Measures a master and an agent (.npy, `<f4`, C order) for benches/mirror_numpy.py: `mirror_once MASTER AGENT TIMES` prints
 //! one line of JSON, medians in microseconds. Without files (as under `cargo test --benches`) it does nothing.
 
+#[path = "common/median.rs"]
+mod median;
 #[path = "common/read.rs"]
 mod read;
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use bitwire::io::npy::NpyBlocks;
 use bitwire::mirror::{BlockSource, Blocks, DiffOptions, Master, MasterMirror, Mode};
+use median::median;
 use read::read_both;
-
-fn median(times: usize, mut run: impl FnMut()) -> f64 {
-    let mut samples: Vec<f64> = (0..times)
-        .map(|_| {
-            let started = Instant::now();
-            run();
-            started.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
-}
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();

@@ -2,29 +2,19 @@
 //! of the same length. Prints one line of JSON: medians in microseconds for one query, and the entries found with f32. Without
 //! files (as under `cargo test --benches`) it does nothing.
 
+#[path = "common/median.rs"]
+mod median;
 #[path = "common/read.rs"]
 mod read;
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use bitwire::beacon::mu16::Step;
 use bitwire::engram::index::{Hit, Metric, Query, Search, TopK, VectorType, Vectors, encode_row};
 use bitwire::io::npy::NpyBlocks;
 use bitwire::mirror::BlockSource;
+use median::median;
 use read::read_both;
-
-fn median(times: usize, mut run: impl FnMut()) -> f64 {
-    let mut samples: Vec<f64> = (0..times)
-        .map(|_| {
-            let started = Instant::now();
-            run();
-            started.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
-}
 
 /// A .npy array as (values, rows).
 fn array(path: &str) -> (Vec<f32>, usize) {

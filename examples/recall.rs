@@ -8,16 +8,22 @@
 //! FOLDER holds keys of one layer as NumPy arrays: for NAME of `calibration`, `pool` and `question`,
 //! `l5/NAME_keys_i8.npy` [tokens, dim], `l5/NAME_scale_f32.npy` [tokens] (key = value * scale) and
 //! `l5/NAME_offsets_i32.npy` [texts + 1] (text i is the tokens from offsets[i] to offsets[i + 1], its first and last token
-//! special). Question i belongs to pool document i. Where `expected/` has the vectors of another implementation, the
-//! largest differences from them are printed as well.
+//! special). Question i belongs to pool document i. Where there are `NAME_mean_keys_f32.npy` [texts, layers, dim], the mean
+//! keys of all layers, ENGRAM's fingerprints that can be made of them are in the table too. Where `expected/` has the
+//! vectors of another implementation, the largest differences from them are printed as well.
 
 use std::error::Error;
 use std::path::Path;
 
+use bitwire::beacon::mu16::Step;
+use bitwire::engram::fingerprint::{FourierOptions, FourierScale, LayerMeans, LayerRange, mean_pool};
+use bitwire::engram::index::{Metric, Query, Search, VectorType, Vectors, encode_row};
 use bitwire::engram::whitening::{
     DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, DEFAULT_SHRINKAGE, WhitenedTokens, Whitening, WhiteningFit,
 };
+use bitwire::engram::{KeyShape, Keys};
 use bitwire::frame::{ContextHash, Frame};
+use bitwire::io::npy::{Dtype, Header};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -43,14 +49,19 @@ fn main() -> Result<()> {
     let len = fitted.to_frame(ContextHash([0; 8]))?.encode_into(&mut frame)?;
     let whitening = Whitening::from_frame(&Frame::parse_exact(frame.get(..len).ok_or("no frame")?)?)?;
 
+    engram(folder)?;
     let dim = calibration.dim as usize;
-    for (name, stored) in
-        [("f32", Stored::F32), ("MU16", Stored::Mu16), ("i8", Stored::I8), ("1 bit", Stored::Bits)]
+    let (documents, queries) = (pool.whiten(&whitening, dim)?, questions.whiten(&whitening, dim)?);
+    let documents = each(&documents, |text| Ok(text.mean()?))?;
+    let queries = each(&queries, |text| Ok((text.mean()?, vec![1.0])))?;
+    // One step for all vectors, as an index has it.
+    let mu16 = VectorType::Mu16(Step::auto(&documents.concat(), dim)?);
+    for (name, kind) in
+        [("f32", VectorType::F32), ("MU16", mu16), ("i8", VectorType::I8), ("1 bit", VectorType::Bits)]
     {
-        let (documents, queries) = (pool.whiten(&whitening, dim)?, questions.whiten(&whitening, dim)?);
-        let entries = each(&documents, |text| stored.round_trip(&text.mean()?, dim))?;
-        let queries = each(&queries, |text| Ok((text.mean()?, vec![1.0])))?;
-        row(&format!("whitened mean, {name}"), stored.bytes(dim), &queries, &entries, dim);
+        let index = Documents::new(kind, dim, Metric::Cosine, &documents)?;
+        // The scale of i8 does not matter to a cosine, and is not counted.
+        row(&format!("whitened mean, {name}"), kind.row_len(calibration.dim), &queries, &index)?;
     }
     for (count, components) in [
         (1, 192),
@@ -65,37 +76,29 @@ fn main() -> Result<()> {
         (16, 384),
         (32, 384),
     ] {
-        let (documents, queries) =
-            (pool.whiten(&whitening, components)?, questions.whiten(&whitening, components)?);
-        let queries = each(&queries, |text| Ok((text.values().to_vec(), text.weights().to_vec())))?;
-        for (name, stored) in [("1 bit", Stored::Bits), ("f32", Stored::F32)] {
-            if matches!(stored, Stored::F32) && (count, components) != (16, 192) {
+        let documents = pool.whiten(&whitening, components)?;
+        let documents = each(&documents, |text| Ok(text.centroids(count)?))?;
+        let queries = whole(&questions.whiten(&whitening, components)?)?;
+        for (name, kind) in [("1 bit", VectorType::Bits), ("f32", VectorType::F32)] {
+            let is_default = (count, components) == (DEFAULT_CENTROIDS, DEFAULT_COMPONENTS);
+            if kind == VectorType::F32 && !is_default {
                 continue;
             }
-            let entries = each(&documents, |text| stored.round_trip(&text.centroids(count)?, components))?;
-            let bytes = count * stored.bytes(components);
-            let default = if (count, components, bytes) == (DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, 384) {
-                " (default)"
-            } else {
-                ""
-            };
-            row(
-                &format!("{count} centroids x {components} x {name}{default}"),
-                bytes,
-                &queries,
-                &entries,
-                components,
-            );
+            let bytes = count as u64 * kind.row_len(u32::try_from(components)?);
+            let default = if is_default && kind == VectorType::Bits { " (default)" } else { "" };
+            let name = format!("{count} centroids x {components} x {name}{default}");
+            row(&name, bytes, &queries, &Documents::new(kind, components, Metric::MaxSim, &documents)?)?;
         }
     }
     // The bound: every token, not grouped.
-    for (name, stored) in [("1 bit", Stored::Bits), ("f32", Stored::F32)] {
-        let (documents, queries) = (pool.whiten(&whitening, 192)?, questions.whiten(&whitening, 192)?);
-        let queries = each(&queries, |text| Ok((text.values().to_vec(), text.weights().to_vec())))?;
-        let entries = each(&documents, |text| stored.round_trip(text.values(), 192))?;
-        let tokens: usize = documents.iter().map(WhitenedTokens::count).sum();
-        let bytes = tokens * stored.bytes(192) / documents.len();
-        row(&format!("every token x 192 x {name}"), bytes, &queries, &entries, 192);
+    let queries = whole(&questions.whiten(&whitening, 192)?)?;
+    let documents = pool.whiten(&whitening, 192)?;
+    let tokens: usize = documents.iter().map(WhitenedTokens::count).sum();
+    let documents = each(&documents, |text| Ok(text.values().to_vec()))?;
+    for (name, kind) in [("1 bit", VectorType::Bits), ("f32", VectorType::F32)] {
+        let bytes = tokens as u64 * kind.row_len(192) / documents.len() as u64;
+        let index = Documents::new(kind, 192, Metric::MaxSim, &documents)?;
+        row(&format!("every token x 192 x {name}"), bytes, &queries, &index)?;
     }
 
     // How much of the default is luck: its neighbours.
@@ -107,12 +110,11 @@ fn main() -> Result<()> {
         let whitening = fitted.view()?;
         let mut line = format!("{shrinkage:9}  ");
         for (count, components) in shapes {
-            let (documents, queries) =
-                (pool.whiten(&whitening, components)?, questions.whiten(&whitening, components)?);
-            let queries = each(&queries, |text| Ok((text.values().to_vec(), text.weights().to_vec())))?;
-            let entries =
-                each(&documents, |text| Stored::Bits.round_trip(&text.centroids(count)?, components))?;
-            line += &format!(" {:5.2} ", figures(&queries, &entries, components).0);
+            let queries = whole(&questions.whiten(&whitening, components)?)?;
+            let documents = pool.whiten(&whitening, components)?;
+            let documents = each(&documents, |text| Ok(text.centroids(count)?))?;
+            let index = Documents::new(VectorType::Bits, components, Metric::MaxSim, &documents)?;
+            line += &format!(" {:5.2} ", index.figures(&queries)?.0);
         }
         println!("{line}");
     }
@@ -153,122 +155,143 @@ fn each<T, U>(texts: &[T], f: impl FnMut(&T) -> Result<U>) -> Result<Vec<U>> {
     texts.iter().map(f).collect()
 }
 
+/// The vectors and weights that MaxSim takes of a query: all its tokens.
+fn whole(texts: &[WhitenedTokens]) -> Result<Vec<(Vec<f32>, Vec<f32>)>> {
+    each(texts, |text| Ok((text.values().to_vec(), text.weights().to_vec())))
+}
+
 /// The values of an array, as f32, and its shape.
 fn npy(path: &Path) -> Result<(Vec<f32>, Vec<usize>)> {
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let header_len = bytes.get(8..10).map(|len| 10 + usize::from(u16::from_le_bytes([len[0], len[1]])));
-    let (header, data) = header_len.and_then(|len| bytes.split_at_checked(len)).ok_or("not a .npy file")?;
-    let header = String::from_utf8_lossy(header);
-    let after = |name: &str| header.split_once(name).map_or("", |(_, rest)| rest);
-    let descr = after("'descr': '").split('\'').next().unwrap_or_default();
-    let shape = after("'shape': (").split(')').next().unwrap_or_default();
-    let shape = shape.split(',').filter_map(|n| n.trim().parse().ok()).collect();
-    let values = match descr {
-        "|i1" => data.iter().map(|&x| f32::from(x as i8)).collect(),
-        "<i4" => data.as_chunks().0.iter().map(|&x| i32::from_le_bytes(x) as f32).collect(),
-        "<f4" => data.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect(),
-        "<f8" => data.as_chunks().0.iter().map(|&x| f64::from_le_bytes(x) as f32).collect(),
-        other => return Err(format!("{}: type {other}", path.display()).into()),
+    let header = Header::parse(&bytes)?;
+    let data = bytes.get(usize::try_from(header.data_offset())?..).unwrap_or_default();
+    let values = match header.dtype() {
+        Dtype::I8 => data.iter().map(|&x| f32::from(x as i8)).collect(),
+        Dtype::I32 => data.as_chunks().0.iter().map(|&x| i32::from_le_bytes(x) as f32).collect(),
+        Dtype::F32 => data.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect(),
+        _ => return Err(header.unfit_type("i1, i4 or f4").into()),
     };
-    Ok((values, shape))
+    Ok((
+        values,
+        header.shape().iter().map(|&dim| usize::try_from(dim)).collect::<std::result::Result<_, _>>()?,
+    ))
 }
 
-/// How a fingerprint's components are kept (spec/engram.md, "Index").
-#[derive(Clone, Copy)]
-enum Stored {
-    F32,
-    Mu16,
-    I8,
-    Bits,
+/// Prints the rows of ENGRAM's fingerprints that can be made of mean keys.
+fn engram(folder: &Path) -> Result<()> {
+    /// Components of a key of the model, all-MiniLM-L6-v2.
+    const HEAD_DIM: usize = 32;
+    let means = |name: &str| npy(&folder.join(format!("{name}_mean_keys_f32.npy")));
+    let (Ok((pool, shape)), Ok((questions, _))) = (means("pool"), means("question")) else { return Ok(()) };
+    let &[_, layers, width] = shape.as_slice() else {
+        return Err("mean keys: three dimensions are needed".into());
+    };
+    let print = |name: &str, metric, make: &dyn Fn(&[f32]) -> Result<Vec<f32>>| {
+        let documents: Vec<_> = pool.chunks_exact(layers * width).map(make).collect::<Result<_>>()?;
+        let queries = questions.chunks_exact(layers * width).map(|text| Ok((make(text)?, vec![1.0])));
+        let queries = queries.collect::<Result<Vec<_>>>()?;
+        let dim = documents.first().map_or(0, Vec::len);
+        let index = Documents::new(VectorType::F32, dim, metric, &documents)?;
+        row(&format!("ENGRAM: {name}"), 4 * dim as u64, &queries, &index)
+    };
+    // The mean of a text's mean keys is the mean of its keys: each layer and head has as many.
+    let heads = width / HEAD_DIM;
+    let shape = [layers, heads, 1, HEAD_DIM].map(u32::try_from);
+    let [Ok(n_layers), Ok(heads), Ok(tokens), Ok(head_dim)] = shape else { return Err("too many".into()) };
+    let shape = KeyShape { layers: n_layers, heads, tokens, head_dim };
+    let mean = |text: &[f32]| {
+        let bytes: Vec<u8> = text.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Ok(mean_pool(&Keys::from_f32(shape, &bytes)?, LayerRange::All)?)
+    };
+    print("mean pool, inner product", Metric::InnerProduct, &mean)?;
+    print("mean pool, cosine", Metric::Cosine, &mean)?;
+    let fourier = |options: FourierOptions<'static>| {
+        move |text: &[f32]| Ok(LayerMeans::new(n_layers, u32::try_from(width)?, text)?.fourier(&options)?)
+    };
+    let v1 = FourierOptions { scale: FourierScale::Frequencies, ..FourierOptions::default() };
+    print("Fourier v1, f0 + f1", Metric::InnerProduct, &fourier(v1))?;
+    print("Fourier v2, f0 + f1", Metric::InnerProduct, &fourier(FourierOptions::default()))?;
+    print(
+        "Fourier v1, f0 + f1, with phase (not in the original)",
+        Metric::Cosine,
+        &fourier(FourierOptions { phase: true, ..v1 }),
+    )
 }
 
-impl Stored {
-    fn bytes(self, components: usize) -> usize {
-        match self {
-            Self::F32 => 4 * components,
-            Self::Mu16 => 2 * components,
-            // The scale does not matter to a cosine, and is not counted.
-            Self::I8 => components,
-            Self::Bits => components.div_ceil(8),
+/// The fingerprints of documents as an index keeps them (spec/engram.md, "Index").
+struct Documents {
+    kind: VectorType,
+    dim: u32,
+    per_entry: usize,
+    metric: Metric,
+    rows: Vec<u8>,
+    scales: Vec<u8>,
+}
+
+impl Documents {
+    /// Of `dim` components a vector. A document with fewer vectors than another repeats its own, which changes no score of
+    /// MaxSim.
+    fn new(kind: VectorType, dim: usize, metric: Metric, documents: &[Vec<f32>]) -> Result<Self> {
+        let per_entry = documents.iter().map(Vec::len).max().unwrap_or(0) / dim;
+        let (mut rows, mut scales) = (Vec::new(), Vec::new());
+        let mut row = vec![0; usize::try_from(kind.row_len(u32::try_from(dim)?))?];
+        for document in documents {
+            for vector in document.chunks_exact(dim).cycle().take(per_entry) {
+                let encoded = encode_row(kind, vector, &mut row)?;
+                rows.extend_from_slice(&row);
+                if kind == VectorType::I8 {
+                    scales.extend_from_slice(&encoded.scale.to_le_bytes());
+                }
+            }
         }
+        Ok(Self { kind, dim: u32::try_from(dim)?, per_entry, metric, rows, scales })
     }
 
-    /// What is read back of vectors of `dim` components.
-    fn round_trip(self, vectors: &[f32], dim: usize) -> Result<Vec<f32>> {
-        let largest = |row: &[f32]| row.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
-        Ok(match self {
-            Self::F32 => vectors.to_vec(),
-            Self::Mu16 => {
-                let step = largest(vectors) / 32767.0;
-                vectors.iter().map(|x| (x / step).round_ties_even() * step).collect()
-            }
-            Self::I8 => {
-                let rows = vectors.chunks_exact(dim).map(|row| (row, largest(row) / 127.0));
-                rows.flat_map(|(row, step)| row.iter().map(move |x| (x / step).round_ties_even() * step))
-                    .collect()
-            }
-            Self::Bits => vectors.iter().map(|&x| if x < 0.0 { -1.0 } else { 1.0 }).collect(),
-        })
+    /// Recall@1, recall@5 and the mean reciprocal rank. Equal scores count as before.
+    fn figures(&self, queries: &[(Vec<f32>, Vec<f32>)]) -> Result<(f64, f64, f64)> {
+        let count = self.rows.len() / usize::try_from(self.kind.row_len(self.dim))?;
+        let vectors = Vectors::new(self.kind, u32::try_from(count)?, self.dim, &self.rows, &self.scales)?;
+        let search = Search::new(vectors, u16::try_from(self.per_entry)?, self.metric)?;
+        let (mut first, mut five, mut mrr) = (0.0, 0.0, 0.0);
+        for (own, (vectors, weights)) in (0..).zip(queries) {
+            let query = match self.metric {
+                Metric::MaxSim => Query::weighted(vectors, weights),
+                _ => Query::new(vectors),
+            };
+            let hits = search.top_k(query, queries.len(), |_| true)?;
+            let score = hits.iter().find(|hit| hit.entry == own).ok_or("a score is NaN")?.score;
+            let rank = hits.iter().filter(|hit| hit.score >= score).count();
+            first += f64::from(u8::from(rank == 1));
+            five += f64::from(u8::from(rank <= 5));
+            mrr += 1.0 / rank as f64;
+        }
+        let count = queries.len() as f64;
+        Ok((first / count, five / count, mrr / count))
     }
 }
 
-fn row(name: &str, bytes: usize, queries: &[(Vec<f32>, Vec<f32>)], entries: &[Vec<f32>], dim: usize) {
-    let (first, five, mrr) = figures(queries, entries, dim);
+fn row(name: &str, bytes: u64, queries: &[(Vec<f32>, Vec<f32>)], documents: &Documents) -> Result<()> {
+    let (first, five, mrr) = documents.figures(queries)?;
     println!("| {name} | {bytes} | {first:.2} | {five:.2} | {mrr:.3} |");
+    Ok(())
 }
 
-/// Recall@1, recall@5 and the mean reciprocal rank of MaxSim with weighted queries. Equal scores count as before.
-fn figures(queries: &[(Vec<f32>, Vec<f32>)], entries: &[Vec<f32>], dim: usize) -> (f64, f64, f64) {
-    let units: Vec<Vec<f32>> =
-        entries.iter().map(|entry| entry.chunks_exact(dim).flat_map(unit).collect()).collect();
-    let (mut first, mut five, mut mrr) = (0.0, 0.0, 0.0);
-    for (i, (vectors, weights)) in queries.iter().enumerate() {
-        let vectors: Vec<f32> = vectors.chunks_exact(dim).flat_map(unit).collect();
-        let score = |entry: &Vec<f32>| {
-            let best =
-                |q: &[f32]| entry.chunks_exact(dim).map(|c| dot(q, c)).fold(f32::NEG_INFINITY, f32::max);
-            let scores =
-                vectors.chunks_exact(dim).zip(weights).map(|(q, w)| f64::from(*w) * f64::from(best(q)));
-            scores.sum::<f64>()
-        };
-        let scores: Vec<f64> = units.iter().map(score).collect();
-        let own = scores.get(i).copied().unwrap_or(f64::NAN);
-        let rank = scores.iter().filter(|&&score| score >= own).count();
-        first += f64::from(u8::from(rank == 1));
-        five += f64::from(u8::from(rank <= 5));
-        mrr += 1.0 / rank as f64;
-    }
-    let count = queries.len() as f64;
-    (first / count, five / count, mrr / count)
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    for (a, b) in a.chunks(16).zip(b.chunks(16)) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
-    }
-    lanes.iter().sum()
-}
-
-fn unit(x: &[f32]) -> impl Iterator<Item = f32> {
-    let norm = dot(x, x).sqrt().max(f32::MIN_POSITIVE);
-    x.iter().map(move |x| x / norm)
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
 /// Prints, beside the table, how long the default takes.
 fn time(pool: &Texts, whitening: &Whitening<'_>) -> Result<()> {
     let start = std::time::Instant::now();
-    let documents = pool.whiten(whitening, DEFAULT_COMPONENTS)?;
+    let documents = pool.whiten(whitening, 192)?;
     let whitened = start.elapsed();
     for text in &documents {
-        text.centroids(DEFAULT_CENTROIDS)?;
+        text.centroids(16)?;
     }
     let grouped = start.elapsed() - whitened;
     let tokens: usize = documents.iter().map(WhitenedTokens::count).sum();
     eprintln!(
-        "{tokens} keys to {DEFAULT_COMPONENTS} components in {whitened:.1?}, {} x {DEFAULT_CENTROIDS} centroids in {grouped:.1?}",
+        "{tokens} keys to 192 components in {whitened:.1?}, {} x 16 centroids in {grouped:.1?}",
         documents.len()
     );
     Ok(())
@@ -286,15 +309,16 @@ fn compare(folder: &Path, fit: &mut WhiteningFit, pool: &Texts, questions: &Text
         let worst = whitening.mean().zip(&mean).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
         println!("mean: largest difference {worst:.1e}");
         // Column i of the matrix is direction i, but for its sign.
-        let mut worst = 0.0f32;
+        let mut worst = [0.0f64; 2];
         for i in 0..dim {
             let theirs: Vec<f32> = matrix.iter().skip(i).step_by(dim).copied().collect();
             let ours: Vec<f32> =
                 whitening.direction(u32::try_from(i)?).ok_or("a direction is missing")?.collect();
-            let sign = dot(&ours, &theirs).signum();
-            worst = ours.iter().zip(&theirs).fold(worst, |worst, (a, b)| worst.max((a - sign * b).abs()));
+            let cosine = dot(&ours, &theirs) / (dot(&ours, &ours) * dot(&theirs, &theirs)).sqrt();
+            let length = (dot(&ours, &ours) / dot(&theirs, &theirs)).sqrt();
+            worst = [worst[0].max(1.0 - cosine.abs()), worst[1].max((length - 1.0).abs())];
         }
-        println!("directions: largest difference, signs aside, {worst:.1e}");
+        println!("directions: largest 1 - |cosine| {:.1e}, of lengths {:.1e}", worst[0], worst[1]);
     }
     for (name, texts) in [("pool", pool), ("question", questions)] {
         let Some((theirs, _)) = expected(&format!("fit_calibration_{name}_vectors_f32")) else { continue };

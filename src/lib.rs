@@ -3,17 +3,20 @@
 //! One frame, "BIT", carries everything: magic, a 64-bit context hash, TLVs, a payload, a CRC-16, and where asked for a
 //! SHA-256 digest and an HMAC. On it stands the **drift beacon**: the mean vector of a window of embeddings or logits
 //! in int16, with the window's statistics and how far it has moved, signed and routed; the **token ledger**: exact
-//! tokens by the million or billion, found again by position and proved by 32 bytes; and **mirrors**: one master of KV
-//! blocks, and many agents as the blocks in which they differ.
+//! tokens by the million or billion, found again by position and proved by 32 bytes; **mirrors**: one master of KV
+//! blocks, and many agents as the blocks in which they differ; and **engrams**: KV states of llama.cpp, read where they are,
+//! fingerprints of their keys, and an index in which the nearest earlier context is found.
 //!
 //! - [`frame`]: parse, check, verify, build, route.
 //! - [`beacon`]: read a beacon without an allocator; measure a window row by row and write one.
 //! - [`ledger`]: chunks, indexes, proofs without an allocator; whole ledgers that survive crashes.
 //! - [`mirror`]: masters, differences and their views without an allocator; a store of many agents.
+//! - [`engram`]: states, certificates, whitenings and indexes read and searched without an allocator; fingerprints, and an
+//!   index to be added to.
 #![cfg_attr(feature = "alloc", doc = "- [`inspect`]: explain bytes, field by field, past damage.")]
 #![cfg_attr(
     feature = "std",
-    doc = "- [`io`]: .npy arrays, .npz archives, safetensors, files written whole, keys."
+    doc = "- [`io`]: .npy arrays, .npz archives, safetensors, flat FAISS indexes, files written whole, keys."
 )]
 //!
 //! ```
@@ -48,14 +51,16 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | (none) | `no_std`, no allocator: parse and check frames, read beacons, ledger chunks and mirrors, check proofs, take and apply differences, quantise, statistics over a caller's memory, write into a caller's buffer |
-//! | `alloc` | owned contexts, windows, encoding into a `Vec`, `MasterMirror`, `inspect` |
-//! | `std` (default) | files: ledgers, .npy, whole-file output, table-driven CRC-16 |
+//! | (none) | `no_std`, no allocator: parse and check frames, read beacons, ledger chunks, mirrors, states, certificates and indexes, check proofs, take and apply differences, whiten, search, quantise, statistics over a caller's memory, write into a caller's buffer |
+//! | `alloc` | owned contexts, windows, encoding into a `Vec`, `MasterMirror`, fingerprints, `OwnedIndex`, `inspect` |
+//! | `std` (default) | files: ledgers, .npy, whole-file output; search by several threads, the semantic proof, table-driven CRC-16 |
 //! | `hmac` (default) | keys, signing, `Frame::verify` |
 //! | `simd` | kernels for the instruction sets found at run time (without `std`: those of the build); the same bits as without |
 //! | `npz` | NumPy archives |
 //! | `safetensors` | blocks from safetensors files |
 //! | `mmap` | ledgers, arrays and tensors as maps into memory |
+//! | `linalg` | fingerprints by singular values, and the fit of a whitening |
+//! | `ann` | approximate search in large indexes, with exact scores |
 //! | `tinymind` | TinyMind's JSON ledgers, the evidence run and its report |
 //! | `cli` | the `bitwire` binary |
 //!
@@ -91,6 +96,8 @@ pub mod inspect;
 #[cfg(feature = "std")]
 pub mod io;
 pub mod ledger;
+#[cfg(feature = "alloc")]
+mod memory;
 pub mod mirror;
 #[cfg(test)]
 mod spec_tables;

@@ -31,6 +31,18 @@ pub(crate) fn check_len(field: &'static str, needed: u64, available: u64) -> Res
     }
 }
 
+/// Checks that `field` number `index`, from 0, is one of `count`.
+///
+/// # Errors
+/// [`ErrorKind::PastEnd`], which says how many would be needed.
+pub(crate) fn check_index(field: &'static str, index: u32, count: u32) -> Result<()> {
+    if index < count {
+        return Ok(());
+    }
+    let (end, found) = (u64::from(count), u64::from(index).saturating_add(1));
+    Err(Error::caller(ErrorKind::PastEnd { field, end, found }))
+}
+
 /// A cursor over borrowed bytes. Every read is checked; offsets count from the start of the input.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {

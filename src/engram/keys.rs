@@ -5,7 +5,7 @@ use crate::arch::blocks::Float;
 use crate::arch::half;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Element;
-use crate::wire::{check_len, size};
+use crate::wire::{check_index, check_len, size};
 
 /// How many layers, KV heads and tokens a text's keys have, and how long a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,9 +151,9 @@ impl<'a> Keys<'a> {
     /// The bytes from a key on. No product overflows: the bytes of the whole shape are there.
     fn bytes_from(&self, layer: u32, head: u32, token: u32) -> Result<&'a [u8]> {
         let KeyShape { layers, heads, tokens, head_dim } = self.shape;
-        check_index("layer", layer, layers)?;
-        check_index("head", head, heads)?;
-        check_index("token", token, tokens)?;
+        check_index("the layer", layer, layers)?;
+        check_index("the head", head, heads)?;
+        check_index("the token", token, tokens)?;
         let [heads, tokens, head_dim] = [heads, tokens, head_dim].map(u64::from);
         let row = u64::from(layer).wrapping_mul(heads).wrapping_add(head.into());
         let row = row.wrapping_mul(tokens).wrapping_add(token.into());
@@ -171,14 +171,6 @@ const fn element_len(float: Float) -> usize {
     }
 }
 
-/// Checks that there is a layer, head or token of that number.
-pub(super) fn check_index(field: &'static str, index: u32, count: u32) -> Result<()> {
-    if index < count {
-        return Ok(());
-    }
-    Err(Error::caller(ErrorKind::PastEnd { field, end: count.into(), found: index.into() }))
-}
-
 impl KeySource for Keys<'_> {
     fn shape(&self) -> KeyShape {
         self.shape
@@ -193,8 +185,8 @@ impl KeySource for Keys<'_> {
     }
 
     fn token_into(&self, layer: u32, token: u32, out: &mut [f32]) -> Result<()> {
-        check_index("layer", layer, self.shape.layers)?;
-        check_index("token", token, self.shape.tokens)?;
+        check_index("the layer", layer, self.shape.layers)?;
+        check_index("the token", token, self.shape.tokens)?;
         check_len("the output", self.shape.width()?.into(), out.len() as u64)?;
         if out.is_empty() {
             return Ok(());
@@ -287,12 +279,12 @@ mod tests {
         let keys = Keys::from_f16(SHAPE, &bytes).unwrap();
         let mut out = [0.0; 57];
         let kind = |result: Result<()>| result.unwrap_err().kind();
-        let past = |field, end| ErrorKind::PastEnd { field, end, found: end };
-        assert_eq!(kind(keys.key_into(2, 0, 0, &mut out[..19])), past("layer", 2));
-        assert_eq!(kind(keys.key_into(1, 3, 0, &mut out[..19])), past("head", 3));
-        assert_eq!(kind(keys.key_into(1, 2, 5, &mut out[..19])), past("token", 5));
-        assert_eq!(kind(keys.token_into(2, 0, &mut out)), past("layer", 2));
-        assert_eq!(kind(keys.token_into(0, 5, &mut out)), past("token", 5));
+        let past = |field, end| ErrorKind::PastEnd { field, end, found: end + 1 };
+        assert_eq!(kind(keys.key_into(2, 0, 0, &mut out[..19])), past("the layer", 2));
+        assert_eq!(kind(keys.key_into(1, 3, 0, &mut out[..19])), past("the head", 3));
+        assert_eq!(kind(keys.key_into(1, 2, 5, &mut out[..19])), past("the token", 5));
+        assert_eq!(kind(keys.token_into(2, 0, &mut out)), past("the layer", 2));
+        assert_eq!(kind(keys.token_into(0, 5, &mut out)), past("the token", 5));
         let small = ErrorKind::BufferTooSmall { needed: 19, available: 18 };
         assert_eq!(kind(keys.key_into(0, 0, 0, &mut out[..18])), small);
         let long = ErrorKind::Shape { field: "the output", needed: 19, found: 57 };

@@ -1,11 +1,11 @@
 //! Rotations that keys are stored under, and their undoing (spec/engram.md, "Element types and rotations").
 #![deny(clippy::arithmetic_side_effects)]
 
-use super::keys::{KeyShape, KeySource, check_index};
+use super::keys::{KeyShape, KeySource};
 pub use crate::arch::rotation::Angle;
 use crate::arch::rotation::{self as arch, turned};
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::{check_len, size};
+use crate::wire::{check_index, check_len, size};
 
 /// Which two components of a key RoPE turns together. `d` is the number of rotary dims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -354,13 +354,13 @@ impl<S: KeySource> KeySource for Unrotated<'_, S> {
     }
 
     fn key_into(&self, layer: u32, head: u32, token: u32, out: &mut [f32]) -> Result<()> {
-        check_index("token", token, self.shape().tokens)?;
+        check_index("the token", token, self.shape().tokens)?;
         self.source.key_into(layer, head, token, out)?;
         self.undo(token, out)
     }
 
     fn token_into(&self, layer: u32, token: u32, out: &mut [f32]) -> Result<()> {
-        check_index("token", token, self.shape().tokens)?;
+        check_index("the token", token, self.shape().tokens)?;
         self.source.token_into(layer, token, out)?;
         self.undo(token, out)
     }

@@ -8,8 +8,6 @@ use zerocopy::byteorder::big_endian::{F64, U16, U32};
 
 use super::blocks::Blocks;
 use super::master::Master;
-#[cfg(feature = "alloc")]
-use super::memory::{reserve, reserve_exact};
 use super::shape::{Scalar, Shape, bytes};
 use super::view::MirrorRaw;
 use crate::arch::blocks::{self as kernel, Float};
@@ -17,6 +15,8 @@ use crate::arch::mu16;
 use crate::beacon::mu16::Step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Config, ContextHash, FrameBuilder, Kind, TlvType};
+#[cfg(feature = "alloc")]
+use crate::memory::{reserve, reserve_exact};
 
 /// What a mirror stores of a block that differs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -38,8 +38,6 @@ mod blocks;
 mod diff;
 mod master;
 #[cfg(feature = "alloc")]
-mod memory;
-#[cfg(feature = "alloc")]
 mod rebase;
 mod shape;
 mod step;

@@ -6,11 +6,11 @@ use super::blocks::Blocks;
 use super::diff::Mode;
 use super::diff::{Diff, DiffOptions};
 use super::master::Master;
-use super::memory::zeros;
 use super::view::MirrorView;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
+use crate::memory::zeros;
 
 impl MirrorView<'_> {
     /// The difference of the same agent from another master of the same shape: as `options` say (take

@@ -66,13 +66,9 @@ fn engrams_methods_give_its_results() {
     close(told["norm"].clone(), 3.535_727_262_496_948_2, 1e-6);
     near(&print(" --layers 2..9").1, &stated("mean_2_9.state_vec.npy"), 1e-6);
     near(&print(" --layers 8..24").1, &stated("mean_8_24_clamped_to_12.state_vec.npy"), 1e-6);
-    near(&print(" --method fourier --layers all").1, &stated("fp_small.v1.npy"), 1e-6);
-    near(&print(" --method fourier2 --layers all").1, &stated("fp_small.v2.npy"), 1e-6);
-    near(
-        &print(" --method fourier --frequencies 2,1,0 --layers all").1,
-        &stated("fp_small.v1f210.npy"),
-        1e-6,
-    );
+    near(&print(" --method fourier").1, &stated("fp_small.v1.npy"), 1e-6);
+    near(&print(" --method fourier2").1, &stated("fp_small.v2.npy"), 1e-6);
+    near(&print(" --method fourier --frequencies 2,1,0").1, &stated("fp_small.v1f210.npy"), 1e-6);
     let (told, found) = print(" --method svd --back-project");
     near(&found, &stated("svd_r160_clamped.backproj.npy"), 1e-5);
     assert_eq!(told["rows"], 9 * 2 * 24);
@@ -142,7 +138,7 @@ fn what_gives_no_fingerprint() {
     print("k.npy out.npy --whitening k.npy").usage("k.npy: ");
     print("k.npy out.npy --layers 3").usage("--layers");
     print("k.npy out.npy --layers 1..2").usage("k.npy: ");
-    print("k.npy out.npy --method fourier --frequencies 1 --layers all").usage("k.npy: ");
+    print("k.npy out.npy --method fourier --frequencies 1").usage("k.npy: ");
     folder.put("nan.npy", npy("<f4", false, &[1, 1, 1, 2], &f32s(&[0.0, f32::NAN])));
     let message = "nan.npy: layer 0, head 0, token 0: component 1 of the key is not finite";
     print("nan.npy out.npy").refused(message);
@@ -161,7 +157,7 @@ fn what_gives_no_fingerprint() {
     print("blob out.npy").refused(message);
     assert!(!folder.path("out.npy").exists());
     // Both caches of a model with sliding windows: one frequency of 1 x 32 and 1 x 32 components.
-    print("blob out.npy --method fourier2 --layers all --frequencies 0").good();
+    print("blob out.npy --method fourier2 --frequencies 0").good();
     assert_eq!(floats(&folder.read("out.npy")).len(), 64);
 }
 

@@ -5,9 +5,11 @@ use alloc::vec::Vec;
 use core::f64::consts::TAU;
 
 use super::mean::sum_of_layer;
-use super::{LayerRange, shape, zeros};
+use super::{LayerRange, shape};
 use crate::engram::KeySource;
+use crate::engram::norm::norm;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{reserve, zeros};
 use crate::wire::{check_len, size};
 
 /// How the parts of a Fourier fingerprint are scaled, and what becomes of frequencies that are not there.
@@ -65,10 +67,7 @@ impl LayerMeans {
         let layers = range.end.saturating_sub(range.start);
         for layer in range {
             sum_of_layer(keys, layer, &mut sums)?;
-            values.try_reserve(sums.len()).map_err(|_| {
-                let needed = u64::from(width).saturating_mul(8);
-                Error::caller(ErrorKind::OutOfMemory { needed })
-            })?;
+            reserve(&mut values, sums.len())?;
             values.extend(sums.iter().map(|x| x / tokens));
             sums.fill(0.0);
         }
@@ -129,9 +128,7 @@ impl LayerMeans {
         let (mut re, mut im) = (zeros(width)?, zeros(width)?);
         let mut out: Vec<f64> = Vec::new();
         for &frequency in options.frequencies {
-            let needed = u64::from(self.width).saturating_mul(16);
-            out.try_reserve(width.saturating_mul(2))
-                .map_err(|_| Error::caller(ErrorKind::OutOfMemory { needed }))?;
+            reserve(&mut out, width.saturating_mul(2))?;
             let real = frequency == 0 || frequency.checked_mul(2) == Some(self.layers);
             let start = out.len();
             if frequency <= self.layers / 2 {
@@ -261,5 +258,5 @@ fn scale_to_one(values: &mut [f64], least: f64, added: f64) {
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let product: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-    product / (super::l2_norm(a) * super::l2_norm(b))
+    product / (norm(a) * norm(b))
 }

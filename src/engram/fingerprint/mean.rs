@@ -3,10 +3,12 @@
 
 use alloc::vec::Vec;
 
-use super::{LayerRange, non_finite, shape, zeros};
+use super::{LayerRange, non_finite, shape};
 use crate::arch::moments::add_row;
 use crate::engram::KeySource;
+use crate::engram::norm::norm;
 use crate::error::Result;
+use crate::memory::zeros;
 
 /// The mean of all keys of the layers: `head_dim` values, over layers, heads and tokens.
 ///
@@ -59,5 +61,5 @@ pub(super) fn sum_of_layer<S: KeySource + ?Sized>(keys: &S, layer: u32, sums: &m
 /// The length of a vector, summed in f64.
 #[must_use]
 pub fn l2_norm(vector: &[f32]) -> f64 {
-    libm::sqrt(vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum())
+    norm(vector)
 }

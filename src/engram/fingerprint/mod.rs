@@ -15,8 +15,8 @@
     doc = "| [`fit_corpus_basis`], [`Basis::extract`] | the mean key in the singular vectors of many documents | rank |"
 )]
 //!
-//! They are what ENGRAM stores and compares; on the keys of a real model they find little. The
-//! [whitened means](super::whitening) are the ones to use.
+//! They are what ENGRAM stores and compares; on the keys of a real model they find little. Those of
+//! [whitened keys](super::whitening) are the ones to use.
 #![deny(clippy::arithmetic_side_effects)]
 
 mod fourier;
@@ -35,11 +35,9 @@ pub use layers::LayerRange;
 pub use mean::{l2_norm, mean_pool};
 #[cfg(feature = "linalg")]
 pub use svd::{
-    Basis, CorpusOptions, CorpusState, MAX_SVD_DIM, Signs, SvdFingerprint, SvdOptions, XkvFingerprint,
+    Basis, CorpusFingerprint, CorpusOptions, MAX_SVD_DIM, Signs, SvdFingerprint, SvdOptions, XkvFingerprint,
     XkvOptions, fit_corpus_basis, svd_project, xkv_project,
 };
-
-use alloc::vec::Vec;
 
 use super::{KeyShape, KeySource};
 use crate::error::{Error, ErrorKind, Result};
@@ -64,17 +62,6 @@ fn shape<S: KeySource + ?Sized>(keys: &S) -> Result<KeyShape> {
         return Err(Error::caller(ErrorKind::TooLarge { field: "heads * head_dim", max, found }));
     }
     Ok(shape)
-}
-
-/// `len` zeros, or an error if the memory is not to be had.
-fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
-    let mut values = Vec::new();
-    values.try_reserve_exact(len).map_err(|_| {
-        let needed = (len as u64).saturating_mul(size_of::<T>() as u64);
-        Error::caller(ErrorKind::OutOfMemory { needed })
-    })?;
-    values.resize(len, T::default());
-    Ok(values)
 }
 
 /// The place of the first value of a token's keys that is not finite.

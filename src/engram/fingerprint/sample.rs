@@ -67,7 +67,7 @@ impl Mt19937 {
     /// The same, but leaves the generator behind the last draw that was needed.
     pub(super) fn first_places(&mut self, n: u32, take: u32) -> Result<Vec<u32>> {
         let take = take.min(n);
-        let mut front = super::zeros::<u32>(take as usize)?;
+        let mut front = crate::memory::zeros::<u32>(take as usize)?;
         for (i, place) in (0..take).zip(front.iter_mut()) {
             *place = i;
         }
@@ -100,7 +100,7 @@ struct Moved {
 impl Moved {
     fn new(most: u32) -> Result<Self> {
         let len = u64::from(most).saturating_mul(2).next_power_of_two().max(2);
-        let slots = super::zeros(usize::try_from(len).unwrap_or(usize::MAX))?;
+        let slots = crate::memory::zeros(usize::try_from(len).unwrap_or(usize::MAX))?;
         Ok(Self { slots, shift: len.leading_zeros().saturating_add(1) })
     }
 

@@ -14,10 +14,11 @@ use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_
 
 use super::mean::mean_of;
 use super::sample::Mt19937;
-use super::{LayerRange, non_finite, shape, zeros};
+use super::{LayerRange, non_finite, shape};
 use crate::arch::moments::{Block, gram_exact, panel_len, triangle_row, widen};
 use crate::engram::{KeyShape, KeySource};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::zeros;
 use crate::wire::check_len;
 
 /// The largest `head_dim` that is decomposed: some matrices of `head_dim` x `head_dim` f64 are needed, and time with the cube.
@@ -119,7 +120,7 @@ impl Default for CorpusOptions {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SvdFingerprint {
     /// The mean of the rows in the basis: the fingerprint.
-    pub state: Vec<f32>,
+    pub vector: Vec<f32>,
     /// The singular vectors kept.
     pub basis: Basis,
     /// The singular values, falling: of the vectors left out by the gate, then of those kept. Those below 1e-7 of the first
@@ -136,15 +137,15 @@ impl SvdFingerprint {
     /// order of the vectors, and is the same kind of thing for every document: this is what to compare.
     #[must_use]
     pub fn back_projection(&self) -> Vec<f32> {
-        self.basis.back(&self.state)
+        self.basis.back(&self.vector)
     }
 }
 
 /// What [`xkv_project`] found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct XkvFingerprint {
-    /// The states of the groups, one after the other: the fingerprint.
-    pub state: Vec<f32>,
+    /// The fingerprints of the groups, one after the other: the fingerprint.
+    pub vector: Vec<f32>,
     /// The groups.
     pub groups: Vec<SvdFingerprint>,
 }
@@ -166,9 +167,9 @@ pub struct Basis {
 
 /// What [`Basis::extract`] found.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CorpusState {
+pub struct CorpusFingerprint {
     /// The mean key in the basis, divided by its length + 1e-8.
-    pub state: Vec<f32>,
+    pub vector: Vec<f32>,
     /// Its length before that.
     pub norm: f64,
 }
@@ -215,12 +216,12 @@ impl Basis {
     ///
     /// # Errors
     /// As [`mean_pool`](super::mean_pool); [`ErrorKind::Shape`] for keys of another length.
-    pub fn extract<S: KeySource + ?Sized>(&self, keys: &S, layers: LayerRange) -> Result<CorpusState> {
+    pub fn extract<S: KeySource + ?Sized>(&self, keys: &S, layers: LayerRange) -> Result<CorpusFingerprint> {
         check_dim(self.head_dim, keys.shape().head_dim)?;
         let mean = mean_of(keys, layers)?;
-        let state: Vec<f64> = self.rows().map(|row| dot(row.iter().map(|x| f64::from(*x)), &mean)).collect();
-        let norm = libm::sqrt(state.iter().map(|x| x * x).sum());
-        Ok(CorpusState { state: state.iter().map(|x| (x / (norm + 1e-8)) as f32).collect(), norm })
+        let vector: Vec<f64> = self.rows().map(|row| dot(row.iter().map(|x| f64::from(*x)), &mean)).collect();
+        let norm = libm::sqrt(vector.iter().map(|x| x * x).sum());
+        Ok(CorpusFingerprint { vector: vector.iter().map(|x| (x / (norm + 1e-8)) as f32).collect(), norm })
     }
 
     /// The components of a vector of `head_dim` values in this basis.
@@ -233,22 +234,22 @@ impl Basis {
         Ok(self.rows().map(|row| dot(row.iter().map(|x| f64::from(*x)), &wide) as f32).collect())
     }
 
-    /// The sum of the vectors, each times its component of `state`: `head_dim` values.
+    /// The sum of the vectors, each times its component of `fingerprint`: `head_dim` values.
     ///
     /// # Errors
-    /// [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if `state` has not one value for each vector.
-    pub fn back_project(&self, state: &[f32]) -> Result<Vec<f32>> {
-        check_len("the state", self.rank() as u64, state.len() as u64)?;
-        Ok(self.back(state))
+    /// [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if `fingerprint` has not one value for each vector.
+    pub fn back_project(&self, fingerprint: &[f32]) -> Result<Vec<f32>> {
+        check_len("the fingerprint", self.rank() as u64, fingerprint.len() as u64)?;
+        Ok(self.back(fingerprint))
     }
 
     fn rows(&self) -> core::slice::ChunksExact<'_, f32> {
         self.vectors.chunks_exact((self.head_dim as usize).max(1))
     }
 
-    fn back(&self, state: &[f32]) -> Vec<f32> {
+    fn back(&self, fingerprint: &[f32]) -> Vec<f32> {
         let mut sums = alloc::vec![0.0; self.head_dim as usize];
-        for (row, by) in self.rows().zip(state) {
+        for (row, by) in self.rows().zip(fingerprint) {
             sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x) * f64::from(*by));
         }
         sums.iter().map(|x| *x as f32).collect()
@@ -259,12 +260,12 @@ impl Basis {
 ///
 /// Rows are the keys of the layers, layer by layer, head by head, token by token. Of more than `max_rows`, those that
 /// `torch.randperm(rows)[:max_rows]` names on a generator of the seed are looked at, the mean included. The vectors kept are
-/// number `gate` to `gate + rank`, or to `min(head_dim, rows)`; so the state can be shorter than `rank`.
+/// number `gate` to `gate + rank`, or to `min(head_dim, rows)`; so the fingerprint can be shorter than `rank`.
 ///
 /// Takes `rows * head_dim²` products, on two threads where there are two and it pays, and an eigen-decomposition of
 /// `head_dim` x `head_dim`. The answer does not depend on the number of threads. Only the rows looked at are read.
 ///
-/// Each document has a basis of its own, so states of different documents are coordinates in different axes: their inner
+/// Each document has a basis of its own, so fingerprints of different documents are coordinates in different axes: their inner
 /// products say little. Compare [`SvdFingerprint::back_projection`].
 ///
 /// # Errors
@@ -294,19 +295,19 @@ pub fn xkv_project<S: KeySource + Sync + ?Sized>(keys: &S, options: &XkvOptions)
     let layers = layers.of(shape.layers)?;
     let groups = (layers.end.saturating_sub(layers.start) / GROUP).max(1);
     let rank = rank.checked_div(groups).unwrap_or(1).clamp(1, shape.head_dim);
-    let mut found = XkvFingerprint { state: Vec::new(), groups: Vec::new() };
+    let mut found = XkvFingerprint { vector: Vec::new(), groups: Vec::new() };
     for (start, group) in layers.clone().step_by(GROUP as usize).zip(0u32..) {
         let layers = start..start.saturating_add(GROUP).min(layers.end);
         let rows = Rows::choose(shape, layers, max_rows, seed.wrapping_add(group))?;
         let group = Moments::new(shape.head_dim)?.with(keys, &rows)?.decompose(rank, 0, signs)?;
-        found.state.extend(&group.state);
+        found.vector.extend(&group.vector);
         found.groups.push(group);
     }
     Ok(found)
 }
 
 /// The leading singular vectors of the keys of many documents: ENGRAM's `compute_corpus_basis`. With them,
-/// [`Basis::extract`] gives states in the same axes for every document.
+/// [`Basis::extract`] gives fingerprints in the same axes for every document.
 ///
 /// Each document gives at most `max(1, max_rows / documents)` rows; of more, a permutation is drawn as for [`svd_project`], by
 /// one generator for all documents in turn.
@@ -505,7 +506,7 @@ impl Moments {
         let total: f64 = falling().take(most as usize).sum();
         let kept: f64 = falling().take(end).sum();
         let mut basis = Vec::new();
-        let mut state = Vec::new();
+        let mut fingerprint = Vec::new();
         for vector in vectors.chunks_exact(dim.max(1)).rev().take(end).skip(gate) {
             let projection = dot(vector.iter().copied(), &mean);
             let decides = match signs {
@@ -516,10 +517,10 @@ impl Moments {
             };
             let sign = if decides < 0.0 { -1.0 } else { 1.0 };
             basis.extend(vector.iter().map(|x| (x * sign) as f32));
-            state.push((projection * sign) as f32);
+            fingerprint.push((projection * sign) as f32);
         }
         Ok(SvdFingerprint {
-            state,
+            vector: fingerprint,
             basis: Basis { head_dim: self.head_dim, vectors: basis },
             singular_values: falling().take(end).map(|x| libm::sqrt(x) as f32).collect(),
             explained_variance_ratio: if total > 0.0 { (kept / total).min(1.0) } else { 0.0 },

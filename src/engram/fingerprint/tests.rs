@@ -420,7 +420,7 @@ mod svd {
             assert!((found.explained_variance_ratio - ratio).abs() < 1e-6, "{name}");
             // Signs are LAPACK's there.
             let state = array(&case, "state_vec");
-            close(&format!("{name} |state|"), &magnitudes(&found.state), &magnitudes(&state), 2e-5);
+            close(&format!("{name} |state|"), &magnitudes(&found.vector), &magnitudes(&state), 2e-5);
             close(
                 &format!("{name} W@state"),
                 &found.back_projection(),
@@ -437,7 +437,7 @@ mod svd {
                 assert!((product.abs() - 1.0).abs() < 1e-5, "{name}: vector {k}: {product}");
             }
             // Our rule.
-            assert!(found.state.iter().all(|x| *x >= 0.0));
+            assert!(found.vector.iter().all(|x| *x >= 0.0));
         }
     }
 
@@ -448,8 +448,8 @@ mod svd {
             let found = svd_project(&keys, &SvdOptions { layers, ..SvdOptions::default() }).unwrap();
             let mean = mean_pool(&keys, layers).unwrap();
             close(name, &found.back_projection(), &mean, 1e-6);
-            assert!((l2_norm(&found.state) - l2_norm(&mean)).abs() < 1e-6 * l2_norm(&mean));
-            close("projected", &found.basis.project(&mean).unwrap(), &found.state, 1e-6);
+            assert!((l2_norm(&found.vector) - l2_norm(&mean)).abs() < 1e-6 * l2_norm(&mean));
+            close("projected", &found.basis.project(&mean).unwrap(), &found.vector, 1e-6);
             assert_eq!(found.explained_variance_ratio, 1.0);
         }
     }
@@ -465,9 +465,9 @@ mod svd {
                 ..XkvOptions::default()
             };
             let found = xkv_project(&keys, &options).unwrap();
-            close(&name, &magnitudes(&found.state), &magnitudes(&array(&case, "state_vec")), 2e-5);
-            let ranks: usize = found.groups.iter().map(|group| group.state.len()).sum();
-            assert_eq!(ranks, found.state.len());
+            close(&name, &magnitudes(&found.vector), &magnitudes(&array(&case, "state_vec")), 2e-5);
+            let ranks: usize = found.groups.iter().map(|group| group.vector.len()).sum();
+            assert_eq!(ranks, found.vector.len());
             let head_dim = keys.shape.head_dim as usize;
             assert_eq!(found.back_projection().len(), found.groups.len() * head_dim);
         }
@@ -489,7 +489,7 @@ mod svd {
             let options = XkvOptions { layers: LayerRange::All, rank, ..XkvOptions::default() };
             let expected: Vec<usize> = expected.into_iter().map(|rank: usize| rank.min(16)).collect();
             let found = xkv_project(&keys, &options).unwrap();
-            let ranks: Vec<usize> = found.groups.iter().map(|group| group.state.len()).collect();
+            let ranks: Vec<usize> = found.groups.iter().map(|group| group.vector.len()).collect();
             assert_eq!(ranks, expected, "{layers} layers, rank {rank}");
         }
     }
@@ -521,13 +521,13 @@ mod svd {
             }
             let found = basis.extract(&documents[0], range).unwrap();
             let expected_vec = array(case, "doc0_vec");
-            close(name, &magnitudes(&found.state), &magnitudes(&expected_vec), 2e-5);
+            close(name, &magnitudes(&found.vector), &magnitudes(&expected_vec), 2e-5);
             let norm = case["doc0_l2_norm_before_normalising"].as_f64().unwrap();
             assert!((found.norm - norm).abs() < 2e-6 * norm, "{name}");
-            assert!((l2_norm(&found.state) - 1.0).abs() < 1e-6);
+            assert!((l2_norm(&found.vector) - 1.0).abs() < 1e-6);
             // In the original's own basis, signs and all.
             let found = Basis::new(32, p).unwrap().extract(&documents[0], range).unwrap();
-            close(&format!("{name}, P given"), &found.state, &expected_vec, 1e-6);
+            close(&format!("{name}, P given"), &found.vector, &expected_vec, 1e-6);
         }
     }
 
@@ -539,7 +539,7 @@ mod svd {
         let turned = Dense::new([12, 2, 24, 32], turned);
         let options = SvdOptions { layers: LayerRange::All, ..SvdOptions::default() };
         let [a, b] = [&keys, &turned].map(|keys| svd_project(keys, &options).unwrap());
-        close("turned", &a.state, &b.state, 1e-6);
+        close("turned", &a.vector, &b.vector, 1e-6);
     }
 
     #[test]
@@ -548,18 +548,18 @@ mod svd {
         let negative = Dense::new([4, 2, 30, 8], keys.values.iter().map(|x| -x).collect());
         let of = |keys, signs| svd_project(keys, &SvdOptions { signs, ..SvdOptions::default() }).unwrap();
         let [mean, loading] = [Signs::Mean, Signs::LargestLoading].map(|signs| of(&keys, signs));
-        assert!(mean.state.iter().all(|x| *x >= 0.0));
+        assert!(mean.vector.iter().all(|x| *x >= 0.0));
         for vector in loading.basis.vectors().chunks(8) {
             let largest = vector.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap();
             assert!(largest > 0.0);
         }
-        assert_eq!(magnitudes(&loading.state), magnitudes(&mean.state));
-        assert!(loading.state.iter().any(|x| *x < 0.0), "or the two rules are not told apart here");
+        assert_eq!(magnitudes(&loading.vector), magnitudes(&mean.vector));
+        assert!(loading.vector.iter().any(|x| *x < 0.0), "or the two rules are not told apart here");
         close("back", &loading.back_projection(), &mean.back_projection(), 1e-7);
         // Keys turned round turn the axes of the one, and the components of the other.
-        assert_eq!(of(&negative, Signs::Mean).state, mean.state);
-        let turned: Vec<f32> = of(&negative, Signs::LargestLoading).state.iter().map(|x| -x).collect();
-        assert_eq!(turned, loading.state);
+        assert_eq!(of(&negative, Signs::Mean).vector, mean.vector);
+        let turned: Vec<f32> = of(&negative, Signs::LargestLoading).vector.iter().map(|x| -x).collect();
+        assert_eq!(turned, loading.vector);
     }
 
     #[test]
@@ -589,13 +589,13 @@ mod svd {
     fn matrices_without_full_rank() {
         // Zeros.
         let found = svd_project(&rows(16, vec![0.0; 160]), &SvdOptions::default()).unwrap();
-        assert_eq!((found.state, found.singular_values), (vec![0.0; 10], vec![0.0; 10]));
+        assert_eq!((found.vector, found.singular_values), (vec![0.0; 10], vec![0.0; 10]));
         assert_eq!(found.explained_variance_ratio, 0.0);
         // One row: it is the mean and the only direction.
         let one: Vec<f32> = (1..=16).map(|x| x as f32).collect();
         let found = svd_project(&rows(16, one.clone()), &SvdOptions::default()).unwrap();
         let norm = 1496f32.sqrt();
-        close("one row", &found.state, &[norm], 1e-7);
+        close("one row", &found.vector, &[norm], 1e-7);
         close("one row", &found.singular_values, &[norm], 1e-7);
         close("one row", &found.back_projection(), &one, 1e-6);
         assert_eq!(found.explained_variance_ratio, 1.0);
@@ -611,11 +611,11 @@ mod svd {
         let first = found.singular_values[0];
         assert!(found.singular_values[2] > 0.01 * first);
         assert!(found.singular_values[3..].iter().all(|x| *x < 1e-6 * first));
-        assert!(found.state[3..].iter().all(|x| *x < 1e-6 * found.state[0].abs().max(1.0)));
+        assert!(found.vector[3..].iter().all(|x| *x < 1e-6 * found.vector[0].abs().max(1.0)));
         close("rank 3", &found.back_projection(), &mean_pool(&keys, LayerRange::All).unwrap(), 1e-6);
         // One component.
         let found = svd_project(&rows(1, vec![3.0, -4.0]), &SvdOptions::default()).unwrap();
-        assert_eq!((found.state, found.singular_values), (vec![0.5], vec![5.0]));
+        assert_eq!((found.vector, found.singular_values), (vec![0.5], vec![5.0]));
     }
 
     #[test]
@@ -659,7 +659,7 @@ mod svd {
             assert_eq!((max, found), (most, u64::from(gate)));
         }
         let last = svd_project(&keys, &SvdOptions { gate: 7, rank: u32::MAX, ..default }).unwrap();
-        assert_eq!((last.state.len(), last.singular_values.len()), (1, 8));
+        assert_eq!((last.vector.len(), last.singular_values.len()), (1, 8));
         let none = kind(svd_project(&keys, &SvdOptions { layers: LayerRange::from(4..9), ..default }));
         assert_eq!(none, ErrorKind::NoLayers { start: 4, end: 9, layers: 4 });
         let xkv = XkvOptions { rank: 0, ..XkvOptions::default() };

@@ -136,19 +136,19 @@ impl GgmlType {
         matches!(self.layout(), Layout::Blocks(_))
     }
 
-    /// Bytes of a row of `n_embd` elements.
+    /// Bytes of a row of `width` elements.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] if they are no whole blocks; [`ErrorKind::Size`] beyond 64 bits.
-    pub fn row_size(self, n_embd: u64) -> Result<u64> {
+    pub fn row_size(self, width: u64) -> Result<u64> {
         let elements = u64::from(self.block_elements());
-        if !n_embd.is_multiple_of(elements) {
+        if !width.is_multiple_of(elements) {
             return Err(Error::caller(ErrorKind::Argument {
                 expected: "a quantised row is made of blocks of 32 elements",
             }));
         }
         // Not 0, and so no division by it.
-        let blocks = n_embd.checked_div(elements).unwrap_or(0);
+        let blocks = width.checked_div(elements).unwrap_or(0);
         size("a row", 0, &[blocks, self.block_bytes().into()]).map_err(|error| Error::caller(error.kind()))
     }
 

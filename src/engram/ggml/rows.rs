@@ -11,7 +11,7 @@ const BLOCK: usize = ggml::BLOCK;
 /// Writes the values of a row's elements `first`, `first + 1`, ... to `out`: as many as it has room for.
 ///
 /// The row may be any whole number of blocks; `first` and the end may lie inside a block. Where it matters: a row is
-/// `n_embd` elements, head by head, so that head h of `head_dim` starts at `h * head_dim`.
+/// `width` elements, head by head, so that head h of `head_dim` starts at `h * head_dim`.
 ///
 /// # Errors
 /// [`ErrorKind::Argument`] if `row` is no whole number of blocks; [`ErrorKind::PastEnd`] if it has fewer elements.

@@ -135,8 +135,8 @@ fn transposed_bounds() {
     assert_eq!(format!("{v:?}"), "Transposed(2 x 3 cells bf16)");
 
     let past = |field, end, found| ErrorKind::PastEnd { field, end, found };
-    assert_eq!(v.cell(3).unwrap_err().kind(), past("cell", 3, 3));
-    assert_eq!(v.element_bytes(2).unwrap_err().kind(), past("element", 2, 2));
+    assert_eq!(v.cell(3).unwrap_err().kind(), past("the cell", 3, 4));
+    assert_eq!(v.element_bytes(2).unwrap_err().kind(), past("the element", 2, 3));
     let error = |first, len| v.cell_into(0, first, &mut [0.0; 4][..len]).unwrap_err().kind();
     assert_eq!(error(1, 2), past("the elements", 2, 3));
     assert_eq!(error(u32::MAX, 1), past("the elements", 2, 1 << 32));

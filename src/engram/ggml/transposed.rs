@@ -1,42 +1,41 @@
-//! V as llama.cpp stores it without flash attention: `[n_embd][cells]`.
+//! V as llama.cpp stores it without flash attention: `[width][cells]`, where the width is llama.cpp's `n_embd_v_gqa`.
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::{GgmlType, Layout};
 use crate::arch::blocks::Float;
 use crate::arch::half;
-use crate::engram::keys::check_index;
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::size;
+use crate::wire::{check_index, size};
 
-/// A transposed tensor, read where it is: for each of `n_embd` elements its values in all cells. Of f32, f16 or bf16.
+/// A transposed tensor, read where it is: for each of `width` elements its values in all cells. Of f32, f16 or bf16.
 #[derive(Clone, Copy)]
 pub struct Transposed<'a> {
     ty: GgmlType,
     float: Float,
-    n_embd: u32,
+    width: u32,
     cells: u32,
     bytes: &'a [u8],
 }
 
 impl<'a> Transposed<'a> {
-    /// `bytes` as `n_embd` rows of `cells` values of type `ty`.
+    /// `bytes` as `width` rows of `cells` values of type `ty`.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for a quantised type, which is never stored transposed; [`ErrorKind::Size`] if that is beyond 64
     /// bits; [`ErrorKind::Shape`] if `bytes` has another length.
-    pub fn new(ty: GgmlType, n_embd: u32, cells: u32, bytes: &'a [u8]) -> Result<Self> {
+    pub fn new(ty: GgmlType, width: u32, cells: u32, bytes: &'a [u8]) -> Result<Self> {
         let Layout::Float(float) = ty.layout() else {
             return Err(Error::caller(ErrorKind::Argument {
                 expected: "a transposed tensor is f32, f16 or bf16",
             }));
         };
-        let factors = [u64::from(n_embd), u64::from(cells), u64::from(ty.block_bytes())];
+        let factors = [u64::from(width), u64::from(cells), u64::from(ty.block_bytes())];
         let needed = size("the tensor", 0, &factors).map_err(|error| Error::caller(error.kind()))?;
         let found = bytes.len() as u64;
         if found != needed {
             return Err(Error::caller(ErrorKind::Shape { field: "bytes of the tensor", needed, found }));
         }
-        Ok(Self { ty, float, n_embd, cells, bytes })
+        Ok(Self { ty, float, width, cells, bytes })
     }
 
     /// What a value is stored as.
@@ -47,13 +46,13 @@ impl<'a> Transposed<'a> {
 
     /// Elements of a cell.
     #[must_use]
-    pub const fn n_embd(&self) -> u32 {
-        self.n_embd
+    pub const fn width(&self) -> u32 {
+        self.width
     }
 
     /// Cells.
     #[must_use]
-    pub const fn cells(&self) -> u32 {
+    pub const fn cell_count(&self) -> u32 {
         self.cells
     }
 
@@ -62,7 +61,7 @@ impl<'a> Transposed<'a> {
     /// # Errors
     /// [`ErrorKind::PastEnd`] if there is no such element.
     pub fn element_bytes(&self, element: u32) -> Result<&'a [u8]> {
-        check_index("element", element, self.n_embd)?;
+        check_index("the element", element, self.width)?;
         let len = self.stride();
         // Within the bytes, and so within usize.
         let start = usize::try_from(element).unwrap_or(usize::MAX).saturating_mul(len);
@@ -74,10 +73,10 @@ impl<'a> Transposed<'a> {
     /// # Errors
     /// [`ErrorKind::PastEnd`] if there is no such cell.
     pub fn cell(&self, cell: u32) -> Result<Column<'a>> {
-        check_index("cell", cell, self.cells)?;
+        check_index("the cell", cell, self.cells)?;
         let start = usize::try_from(cell).unwrap_or(usize::MAX).saturating_mul(self.value_len());
         let rest = self.bytes.get(start..).unwrap_or_default();
-        Ok(Column { float: self.float, stride: self.stride(), rest, left: self.n_embd })
+        Ok(Column { float: self.float, stride: self.stride(), rest, left: self.width })
     }
 
     /// Writes the values of a cell's elements `first`, `first + 1`, ... to `out`: as many as it has room for.
@@ -87,8 +86,8 @@ impl<'a> Transposed<'a> {
     pub fn cell_into(&self, cell: u32, first: u32, out: &mut [f32]) -> Result<()> {
         let mut column = self.cell(cell)?;
         let found = u64::from(first).saturating_add(out.len() as u64);
-        if found > u64::from(self.n_embd) {
-            let end = self.n_embd.into();
+        if found > u64::from(self.width) {
+            let end = self.width.into();
             return Err(Error::caller(ErrorKind::PastEnd { field: "the elements", end, found }));
         }
         column.skip_elements(first);
@@ -115,7 +114,7 @@ impl<'a> Transposed<'a> {
 impl core::fmt::Debug for Transposed<'_> {
     /// `Transposed(64 x 37 cells f16)`: without the values, which are many.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Transposed({} x {} cells {})", self.n_embd, self.cells, self.ty)
+        write!(f, "Transposed({} x {} cells {})", self.width, self.cells, self.ty)
     }
 }
 

@@ -28,6 +28,7 @@ use hnsw_rs::prelude::Distance;
 
 use super::search::{Hit, Metric, Query, Search, TopK};
 use super::vectors::Vectors;
+use crate::engram::norm::norm;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How the graph of an [`Hnsw`] is built.
@@ -238,11 +239,6 @@ fn unit(query: &[f32]) -> Option<Vec<f32>> {
         return None;
     }
     Some(query.iter().map(|y| (f64::from(*y) / norm) as f32).chain([0.0]).collect())
-}
-
-/// In f64, where it is finite if all components are.
-fn norm(x: &[f32]) -> f64 {
-    libm::sqrt(x.iter().fold(0.0, |sum, x| sum + f64::from(*x) * f64::from(*x)))
 }
 
 /// How entries become points.

@@ -7,7 +7,9 @@
 
 use super::vectors::{VectorType, Vectors, component};
 use crate::arch::search::{self as kernels, Coding, LANES, SIGN_TABLES};
+use crate::engram::norm::squared_norm;
 use crate::error::{Error, ErrorKind, Result};
+use crate::wire::check_index;
 #[cfg(feature = "alloc")]
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
@@ -315,13 +317,9 @@ impl<'a> Search<'a> {
     ) -> Result<()> {
         let query = self.prepare(query)?;
         for entry in entries {
-            let end = entry.saturating_add(1);
-            if entry >= self.entries {
-                let (end, found) = (self.entries.into(), end.into());
-                return Err(Error::caller(ErrorKind::PastEnd { field: "the entry", end, found }));
-            }
+            check_index("the entry", entry, self.entries)?;
             if let Some(query) = &query {
-                self.run(query, &[], entry..end, &filter, top);
+                self.run(query, &[], entry..entry.saturating_add(1), &filter, top);
             }
         }
         Ok(())
@@ -480,7 +478,7 @@ impl<'a> Search<'a> {
         let mut square = 0.0;
         if self.metric != Metric::InnerProduct {
             for (q, y) in vectors.chunks_exact(dim.max(1)).enumerate() {
-                square = squared(y);
+                square = squared_norm(y);
                 safe &= square == 0.0 || SAFE.contains(&square);
                 total += weight(query.weights, q);
             }
@@ -747,7 +745,8 @@ impl<'a> Search<'a> {
             }
             let q = group.saturating_mul(LANES);
             for (i, y) in vectors.chunks_exact(dim.max(1)).enumerate() {
-                let (norm, weight) = (libm::sqrt(squared(y)), weight(query.weights, q.saturating_add(i)));
+                let (norm, weight) =
+                    (libm::sqrt(squared_norm(y)), weight(query.weights, q.saturating_add(i)));
                 if norm == 0.0 || weight == 0.0 {
                     continue;
                 }
@@ -801,7 +800,7 @@ impl<'a> Search<'a> {
         let first = entry.saturating_mul(self.per_entry as u32);
         let mut sum = 0.0;
         for (q, y) in query.vectors.chunks_exact(self.dim().max(1)).enumerate() {
-            let (weight, square) = (weight(query.weights, q), squared(y));
+            let (weight, square) = (weight(query.weights, q), squared_norm(y));
             if weight == 0.0 || square == 0.0 {
                 continue;
             }
@@ -930,10 +929,6 @@ struct Prepared<'q> {
 
 fn weight(weights: Option<&[f32]>, q: usize) -> f64 {
     weights.map_or(1.0, |weights| weights.get(q).copied().unwrap_or(0.0).into())
-}
-
-fn squared(y: &[f32]) -> f64 {
-    y.iter().fold(0.0, |sum, y| sum + f64::from(*y) * f64::from(*y))
 }
 
 #[inline]

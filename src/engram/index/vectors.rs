@@ -14,7 +14,7 @@
 use crate::arch::half;
 use crate::beacon::mu16::{self, Step};
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::{check_len, size};
+use crate::wire::{check_index, check_len, size};
 
 /// How the components of vectors are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,11 +244,8 @@ impl<'a> Vectors<'a> {
     /// [`ErrorKind::PastEnd`] if there is no such row; [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if `out` has
     /// another length.
     pub fn row_into(&self, i: u32, out: &mut [f32]) -> Result<()> {
-        let past_end = || {
-            let (end, found) = (u64::from(self.rows), u64::from(i).saturating_add(1));
-            Error::caller(ErrorKind::PastEnd { field: "the row", end, found })
-        };
-        let row = self.row(i).ok_or_else(past_end)?;
+        check_index("the row", i, self.rows)?;
+        let row = self.row(i).unwrap_or_default();
         check_len("the vector", u64::from(self.dim), out.len() as u64)?;
         let factor = self.factor(i).unwrap_or(1.0);
         for (column, to) in out.iter_mut().enumerate() {

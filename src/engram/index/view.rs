@@ -298,6 +298,7 @@ impl<'a> Index<'a> {
 }
 
 impl SpanRaw {
+    #[cfg(feature = "alloc")]
     pub(super) fn new(start: u32, len: u32) -> Self {
         Self { start: start.into(), len: len.into() }
     }
@@ -354,6 +355,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
+    #[cfg(feature = "alloc")]
     pub(super) const fn len(&self) -> u64 {
         self.len
     }

@@ -204,7 +204,7 @@ fn unrotated_source() {
     Unrotated::new(keys).key_into(1, 2, 3, &mut key).unwrap();
     assert_eq!(bits(&key), bits(&stored[368..]));
 
-    let past = ErrorKind::PastEnd { field: "token", end: 4, found: 4 };
+    let past = ErrorKind::PastEnd { field: "the token", end: 4, found: 5 };
     assert_eq!(fast.key_into(0, 0, 4, &mut key).unwrap_err().kind(), past);
     assert_eq!(fast.token_into(0, 4, &mut [0.0; 48]).unwrap_err().kind(), past);
     assert!(matches!(base.with_hadamard(32).unwrap_err().kind(), ErrorKind::Argument { .. }));

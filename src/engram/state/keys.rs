@@ -5,7 +5,7 @@ use super::tensor::{Tensor, Tensors};
 use super::walk::Stream;
 use crate::engram::{KeyShape, KeySource};
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::check_len;
+use crate::wire::{check_index, check_len};
 
 /// The keys of a stream, widened to f32 as they are asked for.
 ///
@@ -50,7 +50,7 @@ impl<'a> StreamKeys<'a> {
             }
             if tensor.width() != first.width() {
                 let kind = ErrorKind::StreamsDiffer { field: "the size of a row" };
-                return Err(Error::new(kind, tensor.header_offset().saturating_add(4)));
+                return Err(Error::new(kind, tensor.width_offset()));
             }
             alike &= tensor.ggml_type() == first.ggml_type();
         }
@@ -73,10 +73,10 @@ impl<'a> StreamKeys<'a> {
     }
 
     fn elements_into(&self, layer: u32, token: u32, first: u64, out: &mut [f32]) -> Result<()> {
-        let (end, found) = (u64::from(self.shape.layers), u64::from(layer).saturating_add(1));
-        let past_end = Error::caller(ErrorKind::PastEnd { field: "the layer", end, found });
-        let tensor = self.tensor(layer).ok_or(past_end)?;
-        tensor.cell_into(token, u32::try_from(first).unwrap_or(u32::MAX), out)
+        check_index("the layer", layer, self.shape.layers)?;
+        // Read once before, so that it is there.
+        let none = Error::new(ErrorKind::NoTensorData, self.first.offset());
+        self.tensor(layer).ok_or(none)?.cell_into(token, u32::try_from(first).unwrap_or(u32::MAX), out)
     }
 }
 

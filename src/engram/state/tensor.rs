@@ -5,7 +5,7 @@ use super::envelope::word;
 use crate::engram::ggml::{Column, Elements, GgmlType, Transposed, dequantise_into};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::{BlockSource, Blocks, Scalar, Shape};
-use crate::wire::{Reader, check_len, size};
+use crate::wire::{Reader, check_index, check_len, size};
 
 /// One layer's keys or values, over the blob's bytes.
 ///
@@ -46,8 +46,8 @@ impl<'a> Tensor<'a> {
             if found != block_size {
                 return Err(Error::new(ErrorKind::Shape { field: "el_size", needed: block_size, found }, at));
             }
-            let width = word(reader, "n_embd_v_gqa")?;
-            (size("a row", at, &[width.into(), block_size])?, u64::from(width), "n_embd_v_gqa")
+            let width = word(reader, "n_embd")?;
+            (size("a row", at, &[width.into(), block_size])?, u64::from(width), "n_embd")
         } else {
             let row_size = u64::from_le_bytes(*reader.take_array("row_size")?);
             let blocks = row_size.checked_div(block_size).unwrap_or(0);
@@ -110,6 +110,11 @@ impl<'a> Tensor<'a> {
         self.header_offset
     }
 
+    /// Where its header states the size of a row: `row_size`, or `n_embd`, which comes after `el_size`.
+    pub(super) const fn width_offset(&self) -> u64 {
+        self.header_offset.saturating_add(if self.transposed { 8 } else { 4 })
+    }
+
     /// Where its elements start in the blob, or would start.
     #[must_use]
     pub const fn offset(&self) -> u64 {
@@ -151,14 +156,10 @@ impl<'a> Tensor<'a> {
     /// [`ErrorKind::PastEnd`] if there is no such cell or not so many elements; [`ErrorKind::NoTensorData`] in a blob of
     /// headers alone.
     pub fn cell_into(&self, cell: u32, first: u32, out: &mut [f32]) -> Result<()> {
-        let past =
-            |field, end: u32, found| Error::caller(ErrorKind::PastEnd { field, end: end.into(), found });
-        if cell >= self.cells {
-            return Err(past("the cell", self.cells, u64::from(cell).saturating_add(1)));
-        }
-        let end = u64::from(first).saturating_add(out.len() as u64);
-        if end > u64::from(self.width) {
-            return Err(past("the elements of a cell", self.width, end));
+        check_index("the cell", cell, self.cells)?;
+        let (end, found) = (u64::from(self.width), u64::from(first).saturating_add(out.len() as u64));
+        if found > end {
+            return Err(Error::caller(ErrorKind::PastEnd { field: "the elements of a cell", end, found }));
         }
         let data = self.data()?;
         if self.transposed {
@@ -178,9 +179,8 @@ impl<'a> Tensor<'a> {
             let column = Transposed::new(self.ggml_type, self.width, self.cells, data)?.cell(cell)?;
             return Ok(CellElements(Either::Column(column)));
         }
-        let (end, found) = (self.cells.into(), u64::from(cell).saturating_add(1));
-        let past_end = Error::caller(ErrorKind::PastEnd { field: "the cell", end, found });
-        let row = Elements::new(self.ggml_type, self.row(cell).ok_or(past_end)?)?;
+        check_index("the cell", cell, self.cells)?;
+        let row = Elements::new(self.ggml_type, self.row(cell).unwrap_or_default())?;
         Ok(CellElements(Either::Row(row)))
     }
 

@@ -180,9 +180,7 @@ impl<'a> Stream<'a> {
                 return differ("the type of a tensor", found.header_offset());
             }
             if own.width() != found.width() {
-                // n_embd comes after el_size.
-                let field_at = if found.is_transposed() { 8 } else { 4 };
-                return differ("the size of a row", found.header_offset().saturating_add(field_at));
+                return differ("the size of a row", found.width_offset());
             }
         }
         Ok(())
@@ -206,7 +204,7 @@ impl<'a> Stream<'a> {
         (0..self.cell_count).map_while(move |_| Cell::read(&mut reader, rules).ok())
     }
 
-    /// Whether values are stored `[n_embd][cells]`, which is so where flash attention was off.
+    /// Whether values are stored `[width][cells]`, which is so where flash attention was off.
     #[must_use]
     pub const fn is_transposed(&self) -> bool {
         self.transposed

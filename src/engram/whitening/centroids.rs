@@ -7,8 +7,9 @@
 
 use alloc::vec::Vec;
 
-use super::tokens::zeros;
+use crate::engram::norm::squared_norm;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::zeros;
 
 /// The most groups that are kept at any time: it bounds the time and the memory of a text of any length.
 pub(super) const GROUPS: usize = 256;
@@ -31,11 +32,6 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     }
     let [a, b, c, d, e, f, g, h] = lanes;
     ((a + e) + (c + g)) + ((b + f) + (d + h))
-}
-
-/// `|y|^2`, summed in f64 in the order of the components.
-pub(super) fn squared_norm(y: &[f32]) -> f64 {
-    y.iter().fold(0.0, |sum, &x| sum + f64::from(x) * f64::from(x))
 }
 
 /// The group that another one loses least with.
@@ -67,16 +63,16 @@ impl Clusters {
     pub(super) fn new(components: usize, vectors: usize) -> Result<Self> {
         // One more than are kept: the one that has just come.
         let places = vectors.min(GROUPS + 1);
-        let mut lengths = zeros(places as u64)?;
+        let mut lengths = zeros(places)?;
         lengths.fill(-1.0);
         Ok(Self {
             components,
             places,
             taken: 0,
-            sums: zeros((places as u64).saturating_mul(components as u64))?,
-            products: zeros((places * places) as u64)?,
+            sums: zeros(places.saturating_mul(components))?,
+            products: zeros(places * places)?,
             lengths,
-            partners: zeros(places as u64)?,
+            partners: zeros(places)?,
         })
     }
 
@@ -231,7 +227,7 @@ impl Clusters {
         while self.taken > count {
             self.join_best();
         }
-        let mut directions: Vec<f32> = zeros((count * self.components) as u64)?;
+        let mut directions: Vec<f32> = zeros(count.saturating_mul(self.components))?;
         let components = self.components.max(1);
         let groups =
             self.sums.chunks_exact(components).zip(&self.lengths).filter(|&(_, &length)| length > 0.0);

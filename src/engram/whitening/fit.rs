@@ -5,12 +5,12 @@ use core::ops::Range;
 
 use faer::{Mat, Side};
 
-use super::tokens::zeros;
 use super::view::Whitening;
 use crate::beacon::stats::{Moments, Sigma};
 use crate::engram::KeySource;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ContextHash, FrameBuilder};
+use crate::memory::zeros;
 
 /// The shrinkage to use where nothing is known of the keys: 0.3.
 pub const DEFAULT_SHRINKAGE: f64 = 0.3;
@@ -52,7 +52,7 @@ impl WhiteningFit {
         if needed != found {
             return Err(Error::caller(ErrorKind::Shape { field: "heads * head_dim", needed, found }));
         }
-        let mut key: Vec<f32> = zeros(needed)?;
+        let mut key: Vec<f32> = zeros(self.dim as usize)?;
         for token in tokens {
             keys.token_into(layer, token, &mut key)?;
             self.moments.push_f32(&key).map_err(|error| match error.kind() {
@@ -110,14 +110,14 @@ impl WhiteningFit {
         let covariance = Mat::from_fn(dim, dim, |i, j| summary.covariance(i, j).unwrap_or(0.0));
         let eigen = covariance.self_adjoint_eigen(Side::Lower).map_err(|_| number("the eigenvalues"))?;
         // Increasing; rounding leaves some below 0.
-        let mut eigenvalues: Vec<f64> = zeros(u64::from(outputs))?;
+        let mut eigenvalues: Vec<f64> = zeros(outputs as usize)?;
         for (to, value) in eigenvalues.iter_mut().zip(eigen.S().column_vector().iter().rev()) {
             *to = value.max(0.0);
         }
         let ridge = shrinkage * (summary.trace() / f64::from(self.dim));
 
-        let rows = u64::from(outputs).saturating_add(1);
-        let mut values: Vec<f32> = zeros(rows.saturating_mul(u64::from(self.dim)))?;
+        let rows = (outputs as usize).saturating_add(1);
+        let mut values: Vec<f32> = zeros(rows.saturating_mul(dim))?;
         let (mean, directions) = values.split_at_mut_checked(dim).unwrap_or_default();
         for (to, &x) in mean.iter_mut().zip(summary.mean()) {
             *to = x as f32;

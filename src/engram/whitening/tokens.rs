@@ -3,10 +3,19 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::centroids::{self, Clusters};
+use super::centroids::Clusters;
 use super::view::Whitening;
 use crate::engram::KeySource;
+use crate::engram::norm::squared_norm;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::zeros;
+
+/// The components to keep where nothing is known of the keys: 192, or all there are if they are fewer.
+pub const DEFAULT_COMPONENTS: usize = 192;
+
+/// The [centroids](WhitenedTokens::centroids) to keep where nothing is known of the texts: 16. As signs of
+/// [`DEFAULT_COMPONENTS`] they take 384 bytes.
+pub const DEFAULT_CENTROIDS: usize = 16;
 
 /// Components to keep where nothing else is asked for: with [`DEFAULT_CENTROIDS`] and one bit for each, 384 bytes.
 pub const DEFAULT_COMPONENTS: usize = 192;
@@ -91,11 +100,11 @@ impl WhitenedTokens {
         }
         // Checks `components` before anything is allocated.
         whitening.apply_rows_into(&mut [], components, &mut [])?;
-        let count = tokens.end.saturating_sub(tokens.start);
+        let count = usize::try_from(tokens.end.saturating_sub(tokens.start)).unwrap_or(usize::MAX);
         let dim = (whitening.dim() as usize).max(1);
-        let mut values = zeros(count.saturating_mul(components as u64))?;
+        let mut values = zeros(count.saturating_mul(components))?;
         let mut weights = zeros(count)?;
-        let mut keys = zeros(count.min(AT_ONCE as u64).saturating_mul(dim as u64))?;
+        let mut keys = zeros(count.min(AT_ONCE).saturating_mul(dim))?;
         let mut first = tokens.start;
         for (ys, weights) in values.chunks_mut(AT_ONCE * components).zip(weights.chunks_mut(AT_ONCE)) {
             let keys = keys.get_mut(..weights.len() * dim).unwrap_or_default();
@@ -106,7 +115,7 @@ impl WhitenedTokens {
             whitening.apply_rows_into(keys, components, ys)?;
             for ((token, y), weight) in (first..).zip(ys.chunks_exact(components)).zip(weights.iter_mut()) {
                 check_finite(token, y)?;
-                *weight = centroids::squared_norm(y) as f32;
+                *weight = squared_norm(y) as f32;
                 check_finite(token, &[*weight])?;
             }
             first = first.saturating_add(AT_ONCE as u64);
@@ -144,10 +153,10 @@ impl WhitenedTokens {
     /// # Errors
     /// [`ErrorKind::Number`] if every key is the whitening's mean.
     pub fn mean(&self) -> Result<Vec<f32>> {
-        let mut sums: Vec<f64> = zeros(self.components as u64)?;
+        let mut sums: Vec<f64> = zeros(self.components)?;
         let mut total = 0.0;
         for y in self.values.chunks_exact(self.components.max(1)) {
-            let weight = centroids::squared_norm(y);
+            let weight = squared_norm(y);
             total += weight;
             for (sum, &x) in sums.iter_mut().zip(y) {
                 *sum += weight * f64::from(x);
@@ -156,7 +165,7 @@ impl WhitenedTokens {
         if total == 0.0 {
             return Err(Error::caller(ErrorKind::Number { field: "the sum of the tokens' weights" }));
         }
-        let mut mean = zeros(self.components as u64)?;
+        let mut mean = zeros(self.components)?;
         for (mean, sum) in mean.iter_mut().zip(&sums) {
             *mean = (sum / total) as f32;
         }
@@ -181,17 +190,6 @@ impl WhitenedTokens {
         }
         clusters.into_directions(count)
     }
-}
-
-/// So many zeros.
-pub(super) fn zeros<T: Clone + Default>(count: u64) -> Result<Vec<T>> {
-    let needed = count.saturating_mul(size_of::<T>() as u64);
-    let out_of_memory = Error::caller(ErrorKind::OutOfMemory { needed });
-    let count = usize::try_from(count).map_err(|_| out_of_memory)?;
-    let mut values = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| out_of_memory)?;
-    values.resize(count, T::default());
-    Ok(values)
 }
 
 fn check_finite(token: u64, values: &[f32]) -> Result<()> {

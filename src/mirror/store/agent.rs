@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use super::{AgentStats, Placement};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{reserve, reserve_exact, zeros};
 use crate::mirror::blocks::Blocks;
 use crate::mirror::diff::{DiffOptions, Loss, Rule};
-use crate::mirror::memory::{reserve, reserve_exact, zeros};
 use crate::mirror::shape::Shape;
 use crate::mirror::view::make;
 

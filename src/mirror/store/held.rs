@@ -10,10 +10,10 @@ use super::Origin;
 use super::agent::grown;
 use crate::error::Result;
 use crate::frame::{Context, ContextHash};
+use crate::memory::{reserve, reserve_exact};
 use crate::mirror::blocks::{BlockSource, Blocks};
 use crate::mirror::diff::{DiffOptions, Rule};
 use crate::mirror::master::Master;
-use crate::mirror::memory::{reserve, reserve_exact};
 use crate::mirror::shape::Shape;
 
 /// A master with the state of its hash, so that blocks behind it are all there is to hash when it grows.

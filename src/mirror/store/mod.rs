@@ -20,11 +20,11 @@ use super::blocks::{BlockSource, Blocks};
 use super::diff::Mode;
 use super::diff::{Diff, DiffOptions};
 use super::master::Master;
-use super::memory::{reserve, reserve_exact};
 use super::shape::Shape;
 use super::view::MirrorView;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Context, ContextHash};
+use crate::memory::{reserve, reserve_exact};
 
 /// One master of KV blocks held in full, and many agents, each as what it does not share with it.
 ///

@@ -7,7 +7,7 @@ use bitwire::engram::fingerprint::{
     mean_pool, svd_project, xkv_project,
 };
 use bitwire::engram::index::{Method, VectorType};
-use bitwire::engram::whitening::{WhitenedTokens, Whitening};
+use bitwire::engram::whitening::{DEFAULT_CENTROIDS, DEFAULT_COMPONENTS, WhitenedTokens, Whitening};
 use bitwire::frame::{Frame, Key};
 use bitwire::io::npy::write_array_bytes;
 use bitwire::io::output::write_whole;
@@ -30,8 +30,8 @@ use crate::mirror::{Members, check_paths, usage};
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
     bitwire engram fingerprint notes.npy notes.print.npy --whitening whitening.bit --tokens 1..-1\n\n\
-    OUT has one dimension, or two (vectors, components) for centroids. Its type is f4, f2 for f16, i2 for mu16 (in steps that are\n\
-    printed), i1 for i8 (times the scale that is printed for each vector), and u1 for bits (8 signs a byte, the first the lowest\n\
+    OUT has one dimension, or two (vectors, components) for centroids. Its type is f4, f2 for f16, i2 for mu16 (in steps that are \
+    printed), i1 for i8 (times the scale that is printed for each vector), and u1 for bits (8 signs a byte, the first the lowest \
     bit, 1 for a component below 0).")]
 pub(crate) struct FingerprintArgs {
     /// The keys: .npy [layers, heads, tokens, head_dim] of f16, f32 or bf16, or a state blob; - for standard input
@@ -54,7 +54,7 @@ pub(crate) struct PrintArgs {
     /// How it is made [default: centroids with --whitening, else mean]
     #[arg(long, value_enum)]
     pub(crate) method: Option<MethodArg>,
-    /// Layers: all, upper (all but the first quarter), or A..B without B [default: upper]
+    /// Layers: all, upper (all but the first quarter), or A..B without B [default: all for fourier and fourier2, else upper]
     #[arg(long, value_name = "A..B", value_parser = layers)]
     pub(crate) layers: Option<LayerRange>,
     /// svd and xkv: singular vectors to keep [default: 160]
@@ -277,7 +277,9 @@ impl PrintArgs {
     ) -> Result<Print, Error> {
         let nothing = Error::caller(ErrorKind::Argument { expected: "there are keys" });
         let keys = *sections.first().ok_or(nothing)?;
-        let layers = self.layers.unwrap_or_default();
+        // ENGRAM's choices.
+        let default = if self.takes_all() { LayerRange::All } else { LayerRange::Upper };
+        let layers = self.layers.unwrap_or(default);
         let signs = match self.signs {
             Some(SignsArg::Loading) => Signs::LargestLoading,
             Some(SignsArg::Mean) | None => Signs::Mean,
@@ -292,12 +294,12 @@ impl PrintArgs {
                 let found = svd_project(keys, &SvdOptions { layers, rank, gate, max_rows, seed, signs })?;
                 more.push(("rows", found.rows.into()));
                 more.push(("explained_variance_ratio", found.explained_variance_ratio.into()));
-                if self.back_project { found.back_projection() } else { found.state }
+                if self.back_project { found.back_projection() } else { found.vector }
             }
             MethodArg::Xkv => {
                 let found = xkv_project(keys, &XkvOptions { layers, rank, max_rows, seed, signs })?;
                 more.push(("groups", found.groups.len().into()));
-                if self.back_project { found.back_projection() } else { found.state }
+                if self.back_project { found.back_projection() } else { found.vector }
             }
             method @ (MethodArg::Fourier | MethodArg::Fourier2) => {
                 let scale = match method {
@@ -314,7 +316,7 @@ impl PrintArgs {
                 more.push(("tokens", tokens.count().into()));
                 let vectors = match method {
                     MethodArg::Whitened => tokens.mean()?,
-                    _ => tokens.centroids(usize::from(self.centroids.unwrap_or(16)))?,
+                    _ => tokens.centroids(self.centroids.map_or(DEFAULT_CENTROIDS, usize::from))?,
                 };
                 return Ok(Print { vectors, dim, more });
             }
@@ -342,7 +344,7 @@ impl PrintArgs {
         let shape = keys.shape();
         let layer = self.layer.unwrap_or(shape.layers.saturating_sub(1));
         let range = TokenRange::of(self.tokens, shape.tokens)?;
-        let components = self.components.unwrap_or((whitening.outputs() as usize).min(192));
+        let components = self.components.unwrap_or((whitening.outputs() as usize).min(DEFAULT_COMPONENTS));
         WhitenedTokens::new(whitening, keys, layer, range, components)
     }
 }

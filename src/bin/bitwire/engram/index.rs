@@ -35,7 +35,7 @@ pub(crate) enum IndexVerb {
 /// What inputs hold, for the verbs that take some.
 const INPUTS: &str = "Inputs:\n  \
     certificates (.eng), with all they say of themselves;\n  \
-    a .npy array of f32 or f16, [entries, components] or [entries, vectors, components], with --entries: one JSON\n  \
+    a .npy array of f32 or f16, [entries, components] or [entries, vectors, components], with --entries: one JSON \
     object a line, of cache_id, and as known task_description, model_id, context_len, created_at, l2_norm;\n  \
     ENGRAM's own index NAME.faiss, with NAME.meta.json beside it; what was removed from it is left out.";
 
@@ -133,7 +133,7 @@ pub(crate) struct ShowIndex {
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
     bitwire engram index search index.bit query.npy --top-k 3 --model Llama-3.1-8B --json | jq .results\n\n\
-    QUERY of one dimension is one query. Of two it is several, and results are an array for each; but with maxsim its rows are\n\
+    QUERY of one dimension is one query. Of two it is several, and results are an array for each; but with maxsim its rows are \
     the vectors of one query, and of three dimensions it is several. With centroids each of these weighs by its squared norm.")]
 pub(crate) struct SearchArgs {
     /// The index; - for standard input

@@ -6,21 +6,21 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Makes room for `more` items behind those that are there, and for some to come.
 #[inline]
-pub(super) fn reserve<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
+pub(crate) fn reserve<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     vec.try_reserve(more).map_err(|_| out_of_memory::<T>(more))
 }
 
 /// Makes room for `more` items behind those that are there.
-pub(super) fn reserve_exact<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
+pub(crate) fn reserve_exact<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     vec.try_reserve_exact(more).map_err(|_| out_of_memory::<T>(more))
 }
 
-/// `len` bytes of zeros.
-pub(super) fn zeros(len: usize) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reserve_exact(&mut bytes, len)?;
-    bytes.resize(len, 0);
-    Ok(bytes)
+/// `len` zeros, or whatever the default is.
+pub(crate) fn zeros<T: Clone + Default>(len: usize) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    reserve_exact(&mut values, len)?;
+    values.resize(len, T::default());
+    Ok(values)
 }
 
 #[cold]
