@@ -17,12 +17,6 @@ pub const DEFAULT_COMPONENTS: usize = 192;
 /// [`DEFAULT_COMPONENTS`] they take 384 bytes.
 pub const DEFAULT_CENTROIDS: usize = 16;
 
-/// Components to keep where nothing else is asked for: with [`DEFAULT_CENTROIDS`] and one bit for each, 384 bytes.
-pub const DEFAULT_COMPONENTS: usize = 192;
-
-/// Centroids to make of a document where nothing else is asked for.
-pub const DEFAULT_CENTROIDS: usize = 16;
-
 /// Keys that are fetched before they are whitened together.
 const AT_ONCE: usize = 64;
 
