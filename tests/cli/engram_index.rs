@@ -291,7 +291,7 @@ fn what_an_index_is_not_made_of() {
     build("queries.npy --entries e.jsonl")
         .refused("e.jsonl: line 7: there are more entries than the 6 vectors of queries.npy");
     folder.put("e.jsonl", "{\"cache_id\":\"a\"}\n".repeat(6));
-    build("queries.npy --entries e.jsonl").usage("e.jsonl: entry 'a' is in the index already");
+    build("queries.npy --entries e.jsonl").refused("e.jsonl: entry 'a' comes twice");
     for (line, message) in [
         ("{}", "cache_id is missing"),
         ("{\"cache_id\": 3}", "cache_id has to be text"),
@@ -310,6 +310,10 @@ fn what_an_index_is_not_made_of() {
     }
     folder.put("e.jsonl", "[]");
     build("queries.npy --entries e.jsonl").usage("e.jsonl: line 1: no JSON object: ");
+    // One line number, that of the file.
+    folder.put("e.jsonl", "{\"cache_id\":\"a\"}\n{\"cache_id\" 3}\n");
+    build("queries.npy --entries e.jsonl")
+        .refused("e.jsonl: line 2: no JSON object: expected `:` at column 13");
     folder.put("nan.npy", npy("<f4", false, &[1, 2], &[1.0, f32::NAN].map(f32::to_le_bytes).concat()));
     folder.put("e.jsonl", "{\"cache_id\":\"a\"}");
     build("nan.npy --entries e.jsonl").refused("e.jsonl: entry 'a': component 1 of a vector is not finite");
@@ -328,7 +332,7 @@ fn what_an_index_is_not_made_of() {
 
     build("saved.faiss").good();
     let before = folder.read("x.bit");
-    build("saved.faiss saved.faiss").usage("saved.meta.json: entry 'c0' is in the index already");
+    build("saved.faiss saved.faiss").refused("saved.meta.json: entry 'c0' comes twice");
     folder
         .bitwire("engram index build saved.faiss s m p saved.faiss")
         .refused("saved.faiss: is an input, and would be overwritten");
@@ -346,4 +350,48 @@ fn what_an_index_is_not_made_of() {
     assert!(run.status == Some(1) && run.err.starts_with("bitwire: bent.bit: "), "{run:?}");
     let run = folder.bitwire("engram index search queries.npy queries.npy");
     assert!(run.status == Some(2) && run.err.contains("queries.npy: "), "{run:?}");
+}
+
+/// An entry of which the positions and the entries say different things is not left out in silence.
+#[test]
+fn ids_that_are_not_where_the_index_says() {
+    let folder = with(&ENGRAM);
+    let mut meta: Value = serde_json::from_slice(&folder.read("saved.meta.json")).unwrap();
+    let build = || folder.bitwire("engram index build x.bit s m p saved.faiss");
+    meta["id_to_position"]["ghost"] = json!(1);
+    folder.put("saved.meta.json", meta.to_string());
+    build().refused("saved.meta.json: id_to_position: 'ghost' is at 1, which is another entry");
+    meta["id_to_position"].as_object_mut().unwrap().remove("ghost");
+    folder.put("saved.meta.json", meta.to_string());
+    // Nor is what stands beside an input overwritten.
+    let before = folder.read("saved.meta.json");
+    folder
+        .bitwire("engram index build saved.meta.json s m p saved.faiss")
+        .refused("saved.meta.json: is an input, and would be overwritten");
+    assert_eq!(folder.read("saved.meta.json"), before);
+    build().good();
+}
+
+#[test]
+fn queries_that_are_none() {
+    let folder = forty();
+    let mut values = [1.0f32; 32];
+    for bad in [f32::NAN, f32::INFINITY] {
+        values[19] = bad;
+        folder.put("bad.npy", npy("<f4", false, &[2, 16], &values.map(f32::to_le_bytes).concat()));
+        folder
+            .bitwire("engram index search x.bit bad.npy")
+            .refused("bad.npy: vector 1: component 3 is not finite");
+    }
+    for option in ["--head-dim 4", "--hadamard", "--rope-base 10000 --rope-pairs halves", "--arch llama"] {
+        let name = option.split(' ').next().unwrap();
+        folder
+            .bitwire(&format!("engram index search x.bit queries.npy {option}"))
+            .refused(&format!("{name} is for keys: give --whitening FILE.bit, which makes a query of them"));
+    }
+    folder.put("bits.npy", npy("|u1", false, &[1, 2], &[0; 2]));
+    folder.bitwire("engram index add x.bit bits.npy --entries entries.jsonl").refused(
+        "bits.npy: the array's type is '|u1', needed is f4 or f2 (at byte 20); fingerprints for an index are \
+         written with --store f32: it stores them as its own --store says",
+    );
 }

@@ -222,6 +222,16 @@ fn which_keys() {
         .refused("out.npy: --stream is for state blobs; this is an array");
     folder.put("flat.npy", npy("<f4", false, &[2, 3], &[0; 24]));
     folder.bitwire("engram keys flat.npy x.npy").usage("flat.npy: ");
+    // Room for two thousand million positions is not asked for.
+    for (shape, field) in [
+        ([0, 1, 2_147_483_647, 1], "layers"),
+        ([4_294_967_295, 0, 2_147_483_647, 1], "heads"),
+        ([2, 3, 0, 4], "tokens"),
+        ([2, 3, 2_147_483_647, 0], "head_dim"),
+    ] {
+        folder.put("none.npy", npy("<f4", false, &shape, &[]));
+        folder.bitwire("engram keys none.npy x.npy").refused(&format!("none.npy: {field} is 0, needed is 1"));
+    }
     let folder = with("v0336_deepseek2_mla_f16_fa_n5_konly.bin");
     folder.bitwire("engram keys blob out.npy --values").refused("blob: there are no values");
     assert!(!Path::new(&folder.path("out.npy")).exists());

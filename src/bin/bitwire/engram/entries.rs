@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use bitwire::engram::certificate::Certificate;
 use bitwire::engram::fingerprint::l2_norm;
 use bitwire::engram::index::{Entry, Method};
+use bitwire::io::Escaped;
 use bitwire::io::faiss::{self, FlatIndex};
-use bitwire::io::{Escaped, npy};
+use bitwire::io::npy::{self, Dtype, Header};
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 
@@ -96,7 +97,7 @@ pub(super) fn read(inputs: &[PathBuf], entries: Option<&Path>, vector: VectorArg
                 return Err(Problem::Usage(format!("{}: {message}", input::name(path))));
             };
             entries_used = true;
-            array(path, entries)?
+            array(path, start, entries)?
         } else if start.starts_with(&faiss::MAGIC) {
             flat(path, start)?
         } else {
@@ -168,8 +169,19 @@ fn certificate(path: &Path, bytes: &[u8], vector: VectorArg) -> Result<Items, Pr
     Ok(Items { items: vec![item], dim, per_entry: 1, method: vector.method() })
 }
 
-fn array(path: &Path, entries: &Path) -> Result<Items, Problem> {
-    let array = Array::read(path)?;
+const STORED: &str =
+    "fingerprints for an index are written with --store f32: it stores them as its own --store says";
+
+/// Whether an array is of a type that fingerprints are stored in, but can only be read with what was said about it.
+fn is_stored(bytes: &[u8]) -> bool {
+    Header::parse(bytes).is_ok_and(|header| matches!(header.dtype(), Dtype::U8 | Dtype::I8 | Dtype::I16))
+}
+
+fn array(path: &Path, bytes: &[u8], entries: &Path) -> Result<Items, Problem> {
+    let array = Array::read(path).map_err(|problem| match problem {
+        Problem::File(error) if is_stored(bytes) => Problem::Usage(format!("{error}; {STORED}")),
+        other => other,
+    })?;
     let refuse = |message: String| Problem::Usage(format!("{}: {message}", input::name(path)));
     let (rows, per_entry, dim) = match *array.dims.as_slice() {
         [rows, dim] => (rows, 1, dim),
@@ -197,7 +209,7 @@ fn array(path: &Path, entries: &Path) -> Result<Items, Problem> {
         }
         let number = number + 1;
         let object: Map<String, Value> = serde_json::from_slice(line)
-            .map_err(|error| at_line(number, format!("no JSON object: {error}")))?;
+            .map_err(|error| at_line(number, format!("no JSON object: {}", in_line(&error))))?;
         let Some(vector) = vectors.next() else {
             return Err(at_line(
                 number,
@@ -215,6 +227,11 @@ fn array(path: &Path, entries: &Path) -> Result<Items, Problem> {
         )));
     }
     Ok(Items { items, dim, per_entry, method: Method::Unknown })
+}
+
+/// What is wrong with the JSON of one line, without the number of the line in it, which is 1.
+fn in_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
 }
 
 /// An entry by its JSON: cache_id has to be there.
@@ -257,6 +274,11 @@ fn item(source: &str, object: &Map<String, Value>, vectors: &[f32]) -> Result<It
     })
 }
 
+/// Where ENGRAM keeps what the vectors of an index of its own stand for.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    path.with_extension("meta.json")
+}
+
 /// ENGRAM's index: the vectors, and beside them NAME.meta.json, which says what they stand for and which are still in use.
 fn flat(path: &Path, bytes: &[u8]) -> Result<Items, Problem> {
     let index = FlatIndex::parse(bytes).map_err(|error| input::unfit(path, error))?;
@@ -265,7 +287,7 @@ fn flat(path: &Path, bytes: &[u8]) -> Result<Items, Problem> {
         let message = "has its entries in a file beside it, NAME.meta.json, so give it by name";
         return Err(Problem::Usage(format!("{}: {message}", input::name(path))));
     }
-    let beside = path.with_extension("meta.json");
+    let beside = beside(path);
     let source = input::name(&beside);
     let refuse = |message: String| Problem::Usage(format!("{source}: {message}"));
     let text = input::read(&beside)?;
@@ -289,6 +311,13 @@ fn flat(path: &Path, bytes: &[u8]) -> Result<Items, Problem> {
                 "id_to_position: '{id}' is at {position}, of {} entries",
                 entries.len()
             )));
+        }
+        // Or it would be left out without a word.
+        let entry = position.as_u64().and_then(|position| entries.get(usize::try_from(position).ok()?));
+        let named = entry.and_then(|entry| entry.get("cache_id"));
+        if named.is_some_and(|named| named.as_str() != Some(id)) {
+            let id = Escaped::new(id.as_bytes());
+            return Err(refuse(format!("id_to_position: '{id}' is at {position}, which is another entry")));
         }
     }
     let mut items = Vec::new();

@@ -223,6 +223,8 @@ fn build(args: &Build, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.common.key)?;
     let mut inputs = paths(&args.inputs, &args.input);
     inputs.extend(args.whitening.as_deref());
+    let beside: Vec<PathBuf> = args.inputs.iter().map(|input| entries::beside(input)).collect();
+    inputs.extend(beside.iter().map(PathBuf::as_path));
     check_paths(&args.out, args.common.json, &inputs)?;
     let whitening_prefix = args.whitening.as_deref().map(|path| prefix(path, key.as_ref())).transpose()?;
     let Items { items, dim, per_entry, method } =
@@ -285,9 +287,10 @@ fn add_all(
     replacing: bool,
 ) -> Result<u64, Problem> {
     let mut saturated = 0;
+    let before = index.len();
     for item in items {
         if index.contains(item.cache_id()) {
-            let hint = if replacing {
+            let hint = if replacing || before == 0 {
                 "comes twice"
             } else {
                 "is in the index already; `index add --replace` replaces it"
@@ -515,7 +518,14 @@ fn search(args: &SearchArgs, out: &mut Output) -> Result<Outcome, Problem> {
     let index = parse(&name, bytes.as_ref(), key.as_ref())?;
     let query = match whitening {
         Some(whitening) => whitened(args, &index, &WhiteningFile::open(whitening)?, key.as_ref())?,
-        None => Array::read(&args.query)?,
+        None => match args.source.given() {
+            Some(option) => {
+                let message =
+                    format!("{option} is for keys: give --whitening FILE.bit, which makes a query of them");
+                return Err(Problem::Usage(message));
+            }
+            None => Array::read(&args.query)?,
+        },
     };
     let found = find(args, &index, &query)?;
     let mut results = found.iter().map(|hits| {
@@ -607,6 +617,10 @@ fn find(args: &SearchArgs, index: &Index<'_>, query: &Array) -> Result<Vec<Vec<H
     if query.dims.last() != Some(&(dim as u64)) {
         let found = query.dims.last().copied().unwrap_or(0);
         return Err(refuse(format!("a vector has {found} components, in the index it has {dim}")));
+    }
+    if let Some(place) = query.values.iter().position(|x| !x.is_finite()) {
+        let (vector, component) = (place / dim, place % dim);
+        return Err(refuse(format!("vector {vector}: component {component} is not finite")));
     }
     let filter = Filter {
         model_id: args.model.as_deref(),

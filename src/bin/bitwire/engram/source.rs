@@ -60,6 +60,22 @@ pub(crate) struct SourceArgs {
     pub(crate) rope_dims: Option<u32>,
 }
 
+impl SourceArgs {
+    /// The first of these options that is given, for verbs that may have no keys to apply them to.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.blob.arch.is_some(), "--arch"),
+            (self.blob.layout.is_some(), "--layout"),
+            (self.head_dim.is_some(), "--head-dim"),
+            (self.section.is_some(), "--section"),
+            (self.stream.is_some(), "--stream"),
+            (self.hadamard.is_some(), "--hadamard"),
+            (self.rope_base.is_some(), "--rope-base"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum PairsArg {
     /// 2i and 2i + 1: GGUF files of llama and its kin
@@ -301,6 +317,16 @@ fn array(bytes: Bytes) -> Result<Held, Error> {
         tokens: count(tokens)?,
         head_dim: count(head_dim)?,
     };
+    // Before anything is made for each token: an array without keys may claim any number of them.
+    let lengths = [
+        ("layers", shape.layers),
+        ("heads", shape.heads),
+        ("tokens", shape.tokens),
+        ("head_dim", shape.head_dim),
+    ];
+    if let Some((field, _)) = lengths.into_iter().find(|(_, length)| *length == 0) {
+        return Err(Error::caller(ErrorKind::Shape { field, needed: 1, found: 0 }));
+    }
     let array = NpyBlocks::parse(bytes, scalar)?;
     let mut turned = Vec::new();
     if array.borrowed().is_none() {
