@@ -22,10 +22,14 @@ pub(crate) enum Float {
     Bf16,
 }
 
-/// Bytes of an element.
-#[cfg(any(test, feature = "fuzzing"))]
-fn size_of_element(float: Float) -> usize {
-    if float == Float::F32 { 4 } else { 2 }
+impl Float {
+    /// Bytes of an element.
+    pub(crate) const fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
 }
 
 /// Partial sums of a norm, and elements that a kernel handles at once.
@@ -204,7 +208,7 @@ pub(crate) fn beyond(float: Float, master: &[u8], agent: &[u8], block_len: usize
 pub(crate) fn squared_norm(float: Float, master: &[u8], agent: &[u8]) -> f64 {
     by_float!(float, E => at_level!(isa => {
         let (master, agent) = common(master, agent, usize::MAX);
-        let norm = norm::<_, E, _>(Shape::new(isa, master.len() / size_of_element(float)), master, agent);
+        let norm = norm::<_, E, _>(Shape::new(isa, master.len() / float.size()), master, agent);
         if norm.is_nan() { f64::NAN } else { norm }
     }))
 }

@@ -99,7 +99,7 @@ impl<'a> Keys<'a> {
             Element::Bf16 => Float::Bf16,
             _ => return Err(Error::caller(ErrorKind::Argument { expected: "keys are f32, f16 or bf16" })),
         };
-        let factors = [shape.rows()?, u64::from(shape.head_dim), element_len(float) as u64];
+        let factors = [shape.rows()?, u64::from(shape.head_dim), float.size() as u64];
         let needed = size("the keys", 0, &factors).map_err(|error| Error::caller(error.kind()))?;
         let found = bytes.len() as u64;
         if found != needed {
@@ -157,17 +157,9 @@ impl<'a> Keys<'a> {
         let [heads, tokens, head_dim] = [heads, tokens, head_dim].map(u64::from);
         let row = u64::from(layer).wrapping_mul(heads).wrapping_add(head.into());
         let row = row.wrapping_mul(tokens).wrapping_add(token.into());
-        let start = row.wrapping_mul(head_dim).wrapping_mul(element_len(self.float) as u64);
+        let start = row.wrapping_mul(head_dim).wrapping_mul(self.float.size() as u64);
         let start = usize::try_from(start).unwrap_or(usize::MAX);
         Ok(self.bytes.get(start..).unwrap_or_default())
-    }
-}
-
-/// Bytes of a component.
-const fn element_len(float: Float) -> usize {
-    match float {
-        Float::F32 => 4,
-        Float::F16 | Float::Bf16 => 2,
     }
 }
 
@@ -194,7 +186,7 @@ impl KeySource for Keys<'_> {
         // Neither is 0, since neither heads nor head_dim nor tokens is.
         let head_dim = usize::try_from(self.shape.head_dim).unwrap_or(usize::MAX);
         let tokens = usize::try_from(self.shape.tokens).unwrap_or(usize::MAX);
-        let head_len = tokens.saturating_mul(head_dim).saturating_mul(element_len(self.float));
+        let head_len = tokens.saturating_mul(head_dim).saturating_mul(self.float.size());
         let mut bytes = self.bytes_from(layer, 0, token)?;
         for key in out.chunks_exact_mut(head_dim) {
             half::widen(self.float, bytes, key);

@@ -42,7 +42,7 @@ const NAN: f32 = f32::from_bits(0x7FC0_0000);
 // The definitions, one element at a time. half.rs holds its conversions to those of another crate.
 
 fn get(float: Float, bytes: &[u8], i: usize) -> f32 {
-    let size = size_of_element(float);
+    let size = float.size();
     let bytes = &bytes[i * size..][..size];
     match float {
         Float::F32 => f32::from_le_bytes(bytes.try_into().unwrap()),
@@ -65,7 +65,7 @@ fn bytes(float: Float, values: &[f32]) -> Vec<u8> {
 }
 
 fn count(float: Float, bytes: &[u8]) -> usize {
-    bytes.len() / size_of_element(float)
+    bytes.len() / float.size()
 }
 
 fn naive_norm(float: Float, m: &[u8], a: &[u8]) -> f64 {
@@ -93,7 +93,7 @@ fn naive(float: Float, a: &[u8], b: &[u8], f: impl Fn(f32, f32) -> f32) -> Vec<u
 }
 
 fn naive_distance(float: Float, a: &[u8], b: &[u8]) -> f64 {
-    let size = size_of_element(float);
+    let size = float.size();
     let mut largest = 0.0;
     for i in (0..count(float, a)).filter(|i| a[i * size..][..size] != b[i * size..][..size]) {
         let d = (f64::from(get(float, a, i)) - f64::from(get(float, b, i))).abs();
@@ -208,7 +208,7 @@ fn every_count() {
 fn every_alignment() {
     let mut seed = 2;
     for float in FLOATS {
-        let size = size_of_element(float);
+        let size = float.size();
         let m = bytes(float, &values(69, &mut seed));
         let a = bytes(float, &values(69, &mut seed));
         let limit = naive_norm(float, &m[..3 * size], &a[..3 * size]);
@@ -236,7 +236,7 @@ fn every_alignment() {
 fn blocks_in_a_row() {
     let mut seed = 3;
     for float in FLOATS {
-        let size = size_of_element(float);
+        let size = float.size();
         for dim in [1, 2, 3, 5, 8, 13, 15, 16, 17, 31, 33, 47, 48, 49, 64, 79] {
             let (m, mut a) = (values(66 * dim, &mut seed), values(66 * dim, &mut seed));
             for (i, (m, a)) in m.chunks(dim).zip(a.chunks_mut(dim)).enumerate() {
@@ -328,7 +328,7 @@ fn special_values() {
     ];
     let mut seed = 5;
     for float in FLOATS {
-        let size = size_of_element(float);
+        let size = float.size();
         let all: Vec<Vec<u8>> = match float {
             Float::F32 => singles.iter().map(|x| x.to_le_bytes().to_vec()).collect(),
             _ => halves.iter().map(|x| x.to_le_bytes().to_vec()).collect(),
@@ -470,7 +470,7 @@ fn steps() {
                 values.iter().enumerate().flat_map(|(i, x)| put(float, get(float, &m, i) + x)).collect();
             on_every_tier(|tier| {
                 for len in [0, 1, 7, 16, 17, 64, count] {
-                    let size = size_of_element(float);
+                    let size = float.size();
                     let mut out = vec![0; len * size];
                     add_mu16(float, &m[..len * size], &q[..2 * len], delta, &mut out);
                     assert!(out == expected[..len * size], "{tier:?}, {float:?}, {delta}, {len}");
@@ -484,7 +484,7 @@ fn steps() {
 #[test]
 fn lengths_that_disagree() {
     for float in FLOATS {
-        let size = size_of_element(float);
+        let size = float.size();
         let long = bytes(float, &values(100, &mut 9));
         let twice = naive(float, &long, &long, |a, b| a + b);
         on_every_tier(|_| {

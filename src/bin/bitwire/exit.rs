@@ -185,9 +185,9 @@ impl Serialize for Object {
     }
 }
 
-/// A SHA-256 as every verb shows it.
-pub(crate) fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A SHA-256, or a part of one, as every verb shows it.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An error as the JSON of every verb shows it.

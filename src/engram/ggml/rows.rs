@@ -30,7 +30,7 @@ pub fn dequantise_into(ty: GgmlType, row: &[u8], first: u64, out: &mut [f32]) ->
 pub(super) fn dequantise(ty: GgmlType, row: &[u8], first: usize, out: &mut [f32]) {
     let quant = match ty.layout() {
         Layout::Float(float) => {
-            let start = first.saturating_mul(if ty == GgmlType::F32 { 4 } else { 2 });
+            let start = first.saturating_mul(float.size());
             return half::widen(float, row.get(start..).unwrap_or_default(), out);
         }
         Layout::Blocks(quant) => quant,

@@ -74,7 +74,7 @@ impl<'a> Transposed<'a> {
     /// [`ErrorKind::PastEnd`] if there is no such cell.
     pub fn cell(&self, cell: u32) -> Result<Column<'a>> {
         check_index("the cell", cell, self.cells)?;
-        let start = usize::try_from(cell).unwrap_or(usize::MAX).saturating_mul(self.value_len());
+        let start = usize::try_from(cell).unwrap_or(usize::MAX).saturating_mul(self.float.size());
         let rest = self.bytes.get(start..).unwrap_or_default();
         Ok(Column { float: self.float, stride: self.stride(), rest, left: self.width })
     }
@@ -97,17 +97,10 @@ impl<'a> Transposed<'a> {
         Ok(())
     }
 
-    const fn value_len(&self) -> usize {
-        match self.float {
-            Float::F32 => 4,
-            Float::F16 | Float::Bf16 => 2,
-        }
-    }
-
     /// Bytes from one element of a cell to the next.
     fn stride(&self) -> usize {
         // Beyond usize only if there are no elements.
-        usize::try_from(self.cells).unwrap_or(usize::MAX).saturating_mul(self.value_len())
+        usize::try_from(self.cells).unwrap_or(usize::MAX).saturating_mul(self.float.size())
     }
 }
 

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bitwire::ErrorKind;
 use bitwire::engram::certificate::{
     Certificate, CertificateBuilder, Excess, HalfVector, Layout, RawCertificate,
 };
-use bitwire::io::npy::{Dtype, Header, Order};
-use bitwire::io::{Cause, Escaped};
+use bitwire::io::Escaped;
+use bitwire::{Error, ErrorKind};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use crate::exit::{Outcome, Output, Problem, error_json};
+use super::entries::time_text;
+use super::vectors::Array;
+use crate::exit::{Outcome, Output, Problem, error_json, hex};
 use crate::input;
 
 /// Show a certificate
@@ -35,7 +36,7 @@ pub(crate) struct Show {
 
 /// Write a certificate, as ENGRAM's encoder does
 ///
-/// Vectors are f32 in .npy files of one dimension, and become f16.
+/// Vectors are f32 or f16 in .npy files of one dimension, and are written as f16.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
     bitwire engram eng write notes.eng --perdoc perdoc.npy --fcdb fcdb.npy --center center.npy \\\n      \
@@ -151,23 +152,8 @@ fn time(text: &str) -> Result<String, String> {
 /// The time in UTC, by the Gregorian calendar.
 fn now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (mut days, of_day) = (seconds / 86400, seconds % 86400);
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let mut month = 1;
-    for len in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < len {
-            break;
-        }
-        days -= len;
-        month += 1;
-    }
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}", days + 1)
+    // A certificate's time has no zone: it is UTC.
+    time_text(i64::try_from(seconds).unwrap_or(0)).trim_end_matches('Z').to_owned()
 }
 
 pub(super) fn show(args: &Show, out: &mut Output) -> Result<Outcome, Problem> {
@@ -215,7 +201,6 @@ fn unpadded(field: &[u8]) -> String {
 }
 
 fn certificate_json(name: &str, raw: &RawCertificate<'_>) -> Vec<(&'static str, Value)> {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let (task, task_rest) = raw.task_description_prefix();
     let (cache, cache_rest) = raw.cache_id_prefix();
     let offsets: Map<String, Value> =
@@ -349,31 +334,12 @@ pub(super) fn write(args: &WriteArgs, out: &mut Output) -> Result<Outcome, Probl
     Ok(Outcome::Good)
 }
 
-/// The components of a .npy file of one dimension and f32.
+/// The components of a .npy file of one dimension.
 fn floats(path: &Path) -> Result<Vec<f32>, Problem> {
-    let bytes = input::read(path)?;
-    let at = |error: bitwire::Error| Problem::from(Cause::from(error).at(input::label(path)));
-    let header = Header::parse(&bytes).map_err(at)?;
-    let caller = |kind| at(bitwire::Error::caller(kind));
-    if header.dtype() != Dtype::F32 {
-        return Err(caller(ErrorKind::NpyType { needed: "f4", found: header.descr() }));
+    let Array { dims, values } = Array::read(path)?;
+    if dims.len() != 1 {
+        let kind = ErrorKind::NpyDims { needed: "1", found: u32::try_from(dims.len()).unwrap_or(u32::MAX) };
+        return Err(input::unfit(path, Error::caller(kind)));
     }
-    if header.shape().len() != 1 {
-        return Err(caller(ErrorKind::NpyDims { needed: "1", found: header.shape().len() as u32 }));
-    }
-    let data = usize::try_from(header.data_offset()).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
-    let (needed, available) = (header.data_len(), data.len() as u64);
-    if available < needed {
-        let kind = ErrorKind::Truncated { field: "the array", needed, available };
-        return Err(at(bitwire::Error::new(kind, header.data_offset())));
-    }
-    if available > needed {
-        let kind = ErrorKind::TrailingBytes { count: available - needed };
-        return Err(at(bitwire::Error::new(kind, header.data_offset() + needed)));
-    }
-    let words = data.as_chunks().0.iter();
-    Ok(match header.order() {
-        Order::Little => words.map(|&word| f32::from_le_bytes(word)).collect(),
-        Order::Big => words.map(|&word| f32::from_be_bytes(word)).collect(),
-    })
+    Ok(values)
 }

@@ -18,7 +18,7 @@ use super::fingerprint::{MethodArg, TokenRange, WhiteningFile, tokens};
 use super::source::{KeyFile, Part, SourceArgs};
 use super::vectors::{Array, StoreArg, StoreArgs, type_name};
 use crate::args::{Common, ContextArgs};
-use crate::exit::{Outcome, Output, Problem};
+use crate::exit::{Outcome, Output, Problem, hex};
 use crate::mirror::{ALIGNMENT, Members, check_paths, encode, frame_json, usage};
 use crate::verify::print_frame;
 use crate::{input, keys};
@@ -412,7 +412,6 @@ fn index_json(index: &Index<'_>) -> Members {
         VectorType::Mu16(step) => Some(step.get()),
         _ => None,
     };
-    let hex = |prefix: [u8; 8]| prefix.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     vec![
         ("count", index.len().into()),
         ("dim", vectors.dim().into()),
@@ -421,7 +420,7 @@ fn index_json(index: &Index<'_>) -> Members {
         ("delta_q16", step.into()),
         ("metric", metric_name(index.search().metric()).into()),
         ("method", index.method().name().into()),
-        ("whitening", index.whitening_prefix().map(hex).into()),
+        ("whitening", index.whitening_prefix().map(|prefix| hex(&prefix)).into()),
     ]
 }
 
@@ -436,8 +435,7 @@ fn print_index(index: &Index<'_>, out: &mut Output) {
     out.labelled("metric", metric_name(index.search().metric()));
     out.labelled("method", index.method().name());
     if let Some(prefix) = index.whitening_prefix() {
-        let prefix: String = prefix.iter().map(|byte| format!("{byte:02x}")).collect();
-        out.labelled("whitening", format_args!("SHA-256 {prefix}..."));
+        out.labelled("whitening", format_args!("SHA-256 {}...", hex(&prefix)));
     }
 }
 

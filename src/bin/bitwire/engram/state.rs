@@ -261,7 +261,7 @@ fn tensor_json(tensor: &Tensor<'_>, sha256: bool) -> Value {
     put("offset", tensor.offset().into());
     put("length", tensor.byte_len().into());
     if let Some(bytes) = tensor.as_bytes().filter(|_| sha256) {
-        put("sha256", hex(&Sha256::digest(bytes).into()).into());
+        put("sha256", hex(&Sha256::digest(bytes)).into());
     }
     members.into()
 }

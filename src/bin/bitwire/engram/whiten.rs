@@ -149,7 +149,7 @@ fn whitening_json(frame: &Frame<'_>, whitening: &Whitening<'_>) -> Members {
     vec![
         ("dim", whitening.dim().into()),
         ("outputs", whitening.outputs().into()),
-        ("digest", frame.digest().map(hex).into()),
+        ("digest", frame.digest().map(|digest| hex(digest)).into()),
     ]
 }
 
