@@ -391,7 +391,8 @@ fn remove(args: &Remove, out: &mut Output) -> Result<Outcome, Problem> {
         let missing = Escaped::new(missing.as_bytes());
         return Err(Problem::Usage(format!("{name}: there is no entry '{missing}'")));
     }
-    let removed = index.retain(|entry| !args.cache_ids.iter().any(|id| id == entry.cache_id));
+    let gone: std::collections::BTreeSet<&str> = args.cache_ids.iter().map(String::as_str).collect();
+    let removed = index.retain(|entry| !gone.contains(entry.cache_id));
     let bytes = frame(&index, old_frame.ctx(), old_frame.context_json(), key.as_ref())?;
     input::write(&args.index, &bytes, out)?;
     let more = vec![("removed", removed.into())];
