@@ -958,4 +958,5 @@ fn sign_max_without(
 }
 
 #[cfg(test)]
+#[cfg(feature = "alloc")]
 mod tests;
