@@ -354,16 +354,8 @@ fn scan<const N: usize, E: Element<N>, I: Isa>(
 ) {
     let query = Query::new(isa, query);
     let mut rows = rows;
-    let (fours, left) = out.as_chunks_mut::<4>();
-    for out in fours {
-        let [x0, x1, x2, x3] = four_rows(&mut rows, row_len);
-        let a = row_lanes::<N, E, I>(isa, x0, &query);
-        let b = row_lanes::<N, E, I>(isa, x1, &query);
-        let c = row_lanes::<N, E, I>(isa, x2, &query);
-        let d = row_lanes::<N, E, I>(isa, x3, &query);
-        *out = isa.trees([a, b, c, d]);
-    }
-    for out in left {
+    // Row after row: several at once are several streams to the memory, which is slower.
+    for out in out {
         *out = isa.tree(row_lanes::<N, E, I>(isa, rows, &query));
         rows = rows.get(row_len..).unwrap_or_default();
     }

@@ -124,8 +124,11 @@ impl<'a> Stream<'a> {
         // Bounded by the bytes left: a cell has eight or more.
         let cell_count = word(reader, "cell_count")?;
         let (cells_offset, start) = (reader.offset(), reader.rest());
-        for _ in 0..cell_count {
+        let mut left = cell_count.saturating_sub(Cell::skip_single(reader, rules, cell_count));
+        while left > 0 {
             Cell::read(reader, rules)?;
+            left = left.saturating_sub(1);
+            left = left.saturating_sub(Cell::skip_single(reader, rules, left));
         }
         let cells_len = start.len().saturating_sub(reader.rest().len());
         let cells = start.get(..cells_len).unwrap_or_default();
@@ -240,6 +243,26 @@ pub struct Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
+    /// Skips cells of one sequence, which most are, as long as nothing is wrong with them and `most` are not reached; how
+    /// many. They are all of one size, so that little is left to be checked.
+    fn skip_single(reader: &mut Reader<'a>, rules: Rules, most: u32) -> u32 {
+        let extension = rules.layout.extension.size();
+        let size = extension.saturating_add(12);
+        let mut count = 0u32;
+        for cell in reader.rest().chunks_exact(size).take(usize::try_from(most).unwrap_or(usize::MAX)) {
+            let Some(([pos, single], rest)) = cell.as_chunks::<4>().0.split_first_chunk() else { break };
+            let id = rest.last().map_or(u32::MAX, |&id| u32::from_le_bytes(id));
+            if i32::from_le_bytes(*pos) < 0 || u32::from_le_bytes(*single) != 1 || id >= MAX_SEQUENCES {
+                break;
+            }
+            count = count.saturating_add(1);
+        }
+        // Within the bytes left.
+        let len = u64::from(count).saturating_mul(size as u64);
+        let _ = reader.take("cells", len);
+        count
+    }
+
     fn read(reader: &mut Reader<'a>, rules: Rules) -> Result<Self> {
         let at = reader.offset();
         let pos = i32::from_le_bytes(*reader.take_array("pos")?);
