@@ -212,9 +212,6 @@ fn tensor(bytes: &mut Bytes<'_>, cells: u64, data: bool, transposed: bool) -> Re
             return Err(("RowSize", place(4)));
         }
         let wide = u128::from(row_size / size) * u128::from(elements);
-        if wide > u128::from(u64::MAX) {
-            return Err(("Size", place(4)));
-        }
         if wide > u128::from(u32::MAX) {
             return Err(("TooLarge", place(4)));
         }
