@@ -540,6 +540,27 @@ kinds! {
         layers: u32,
     };
 
+    // -- gist (spec/gist.md)
+    /// One side of a comparison carries no context (CONTEXT_V1), so that whether they belong together cannot be told.
+    NoContext {
+        /// Which side.
+        field: &'static str,
+    };
+    /// A gist was not made from the ledger it is held against.
+    ForeignSource {
+        /// What does not agree.
+        field: &'static str,
+    };
+    /// Gist tokens stand in more than one place of a text.
+    SplitGists {
+        /// Where the first run of them ends.
+        end: u64,
+        /// Where the next gist token stands.
+        next: u64,
+    };
+    /// A text has no gist token.
+    NoGists;
+
     // -- safetensors files
     /// A safetensors file that is none.
     Safetensors {
@@ -856,6 +877,17 @@ impl fmt::Display for ErrorKind {
                 "frequency {found} is not there: {layers} layers have the frequencies 0 to {}",
                 layers / 2
             ),
+            Self::NoContext { field } => {
+                write!(f, "{field} carries no context (CONTEXT_V1), so nothing says that the model is the same")
+            }
+            Self::ForeignSource { field } => {
+                write!(f, "the gist was not made from this ledger: {field} does not agree")
+            }
+            Self::SplitGists { end, next } => write!(
+                f,
+                "the gist tokens do not stand together: the first run ends at position {end}, and at {next} is another"
+            ),
+            Self::NoGists => write!(f, "there is no gist token in the text"),
             Self::Safetensors { reason } => write!(f, "safetensors: {reason}"),
             Self::UnknownTensor => write!(f, "the file has no tensor of that name"),
             Self::TensorType { needed, found } => {

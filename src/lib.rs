@@ -11,6 +11,7 @@
 //! - [`beacon`]: read a beacon without an allocator; measure a window row by row and write one.
 //! - [`ledger`]: chunks, indexes, proofs without an allocator; whole ledgers that survive crashes.
 //! - [`mirror`]: masters, differences and their views without an allocator; a store of many agents.
+//! - [`gist`]: compressed contexts, the attention masks that go with them, and what they keep.
 //! - [`engram`]: states, certificates, whitenings and indexes read and searched without an allocator; fingerprints, and an
 //!   index to be added to.
 #![cfg_attr(feature = "alloc", doc = "- [`inspect`]: explain bytes, field by field, past damage.")]
@@ -60,6 +61,7 @@
 //! | `safetensors` | blocks from safetensors files |
 //! | `mmap` | ledgers, arrays and tensors as maps into memory |
 //! | `linalg` | fingerprints by singular values, and the fit of a whitening |
+//! | `niah` | needle in a haystack: samples, scores, the heat map |
 //! | `ann` | approximate search in large indexes, with exact scores |
 //! | `tinymind` | TinyMind's JSON ledgers, the evidence run and its report |
 //! | `cli` | the `bitwire` binary |
@@ -91,6 +93,7 @@ pub mod frame;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod gist;
 #[cfg(feature = "alloc")]
 pub mod inspect;
 #[cfg(feature = "std")]

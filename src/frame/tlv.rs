@@ -20,6 +20,7 @@ impl TlvType {
     pub const ENGRAM_INDEX: u8 = 0x14;
     pub const CONTEXT: u8 = 0x80;
     pub const LEDGER_MARKS: u8 = 0x81;
+    pub const GIST_METADATA: u8 = 0x82;
     pub const DIGEST: u8 = 0xF0;
     pub const HMAC: u8 = 0xF1;
     pub const PAD: u8 = 0xFE;
@@ -39,6 +40,7 @@ impl TlvType {
             Self::ENGRAM_INDEX => "ENGRAM_INDEX_V1",
             Self::CONTEXT => "CONTEXT_V1",
             Self::LEDGER_MARKS => "LEDGER_MARKS_V1",
+            Self::GIST_METADATA => "GIST_METADATA_V1",
             Self::DIGEST => "DIGEST_V1",
             Self::HMAC => "HMAC_V1",
             Self::PAD => "PAD_V1",
@@ -84,6 +86,7 @@ pub(crate) const fn length_rule(tlv: u8) -> Option<LengthRule> {
         TlvType::GIST => Exactly(56),
         TlvType::ENGRAM_INDEX => Exactly(24),
         TlvType::LEDGER_MARKS => AtLeast(4),
+        TlvType::GIST_METADATA => AtLeast(2),
         TlvType::DIGEST | TlvType::HMAC => Exactly(33),
         TlvType::END => Exactly(0),
         _ => return None,

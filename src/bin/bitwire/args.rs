@@ -10,6 +10,7 @@ use bitwire::beacon::stats::Sigma;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::engram::args::EngramVerb;
+use crate::gist::GistVerb;
 use crate::ledger::args::LedgerVerb;
 use crate::mirror::args::MirrorVerb;
 
@@ -53,6 +54,11 @@ pub(crate) enum Verb {
     Engram {
         #[command(subcommand)]
         verb: EngramVerb,
+    },
+    /// Carry compressed contexts, and measure what they keep
+    Gist {
+        #[command(subcommand)]
+        verb: GistVerb,
     },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bitwire completions bash > /etc/bash_completion.d/bitwire")]

@@ -7,6 +7,7 @@ mod beacon;
 mod engram;
 mod exit;
 mod explain;
+mod gist;
 mod input;
 mod keys;
 mod ledger;
@@ -78,6 +79,7 @@ fn run(verb: Verb, out: &mut Output) -> Result<Outcome, Problem> {
         Verb::Ledger { verb } => ledger::run(verb, out),
         Verb::Mirror { verb } => mirror::run(verb, out),
         Verb::Engram { verb } => engram::run(verb, out),
+        Verb::Gist { verb } => gist::run(verb, out),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bitwire", out.bytes());
             Ok(Outcome::Good)

@@ -1,0 +1,1 @@
+//! KV bytes of a full context beside those of gists.

@@ -1,0 +1,1 @@
+//! Attention masks of gists: who may look at what (spec/gist.md, "The mask").
