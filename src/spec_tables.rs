@@ -5,6 +5,7 @@ use std::vec::Vec;
 use crate::beacon::CalibRaw;
 use crate::engram::index::{EngramIndexRaw, EntryRaw};
 use crate::frame::{ConfigRaw, Element, FlagsRaw, HashRaw, Kind, LengthRule, TlvType, length_rule};
+use crate::gist::GistRaw;
 use crate::ledger::{AnchorRaw, ChunkRaw, IndexRaw, MarksRaw, PasskeyRaw, ProofRaw, SpanRaw};
 use crate::mirror::MirrorRaw;
 
@@ -12,6 +13,7 @@ const FRAME: &str = include_str!("../spec/frame.md");
 const BEACON: &str = include_str!("../spec/beacon.md");
 const LEDGER: &str = include_str!("../spec/ledger.md");
 const ENGRAM: &str = include_str!("../spec/engram.md");
+const GIST: &str = include_str!("../spec/gist.md");
 const MIRROR: &str = include_str!("../spec/mirror.md");
 
 /// The rows, cell by cell, of the table whose header has these cells, in the section with this heading.
@@ -27,7 +29,7 @@ fn table<'a>(text: &'a str, heading: &str, header: &[&str]) -> Vec<Vec<&'a str>>
 #[test]
 fn layouts() {
     type Field = (usize, usize, &'static str);
-    let layouts: [(&str, &str, &[Field]); 12] = [
+    let layouts: [(&str, &str, &[Field]); 13] = [
         (FRAME, "CONFIG_V1", ConfigRaw::FIELDS),
         (FRAME, "FLAGS_V1", FlagsRaw::FIELDS),
         (FRAME, "DIGEST_V1", HashRaw::FIELDS),
@@ -38,6 +40,7 @@ fn layouts() {
         (LEDGER, "LEDGER_INDEX_V1", IndexRaw::FIELDS),
         (LEDGER, "Proof file", ProofRaw::FIELDS),
         (MIRROR, "MIRROR_V1", MirrorRaw::FIELDS),
+        (GIST, "GIST_V1", GistRaw::FIELDS),
         (ENGRAM, "ENGRAM_INDEX_V1", EngramIndexRaw::FIELDS),
         (ENGRAM, "An entry", EntryRaw::FIELDS),
     ];

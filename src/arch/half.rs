@@ -54,7 +54,6 @@ pub(crate) fn from_bf16(half: u16) -> f32 {
 }
 
 /// The nearest bfloat16.
-#[cfg(any(test, not(feature = "simd")))]
 #[inline(always)]
 pub(crate) fn to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();

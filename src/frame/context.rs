@@ -4,6 +4,7 @@
 use core::fmt;
 
 use super::digest::blake2b_64;
+use crate::error::{Error, ErrorKind, Result};
 
 /// ctx: the 8-byte BLAKE2b digest of the canonical context JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +22,45 @@ impl fmt::Display for ContextHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// Checks that two contexts agree in every member but `dim` (spec/frame.md, "Context"). No allocator: both are canonical, so
+/// that equal members stand in the same order and are spelled the same. Cost: one pass over each.
+///
+/// # Errors
+/// [`ErrorKind::ContextDiffers`]; [`ErrorKind::Context`] if either has no integer `dim` where a canonical text has it.
+pub(crate) fn check_same_but_dim(a: &[u8], b: &[u8]) -> Result<()> {
+    let none = Error::caller(ErrorKind::Context { reason: "dim has to be there, an integer of 32 bits" });
+    if around_dim(a).ok_or(none)? == around_dim(b).ok_or(none)? {
+        Ok(())
+    } else {
+        Err(Error::caller(ErrorKind::ContextDiffers))
+    }
+}
+
+/// What stands before the member `dim` of the outermost object, and after it.
+fn around_dim(json: &[u8]) -> Option<(&[u8], &[u8])> {
+    const NAME: &[u8] = b"\"dim\":";
+    let (mut depth, mut in_string, mut escaped, mut before) = (0u32, false, false, 0u8);
+    for (at, &byte) in json.iter().enumerate() {
+        let (head, rest) = json.split_at_checked(at)?;
+        // A member starts behind a bracket or a comma; the name of another that ends so starts with its own quote.
+        if let (1, false, b'{' | b',', Some(value)) = (depth, in_string, before, rest.strip_prefix(NAME)) {
+            let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let tail = value.get(digits..)?;
+            return (digits > 0 && matches!(tail.first(), Some(b',' | b'}'))).then_some((head, tail));
+        }
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth = depth.checked_add(1)?,
+            b'}' | b']' if !in_string => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        before = byte;
+    }
+    None
 }
 
 #[cfg(feature = "alloc")]
@@ -259,6 +299,48 @@ mod owned {
             let id = "x".repeat(65_536);
             let error = Context::new(&id, "", "", 1).unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::TooLarge { max: 65_535, .. }), "{error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contexts_agree_in_every_member_but_dim() {
+        let a: &[u8] =
+            br#"{"a":[{"dim":3}],"b":"\",\"dim\":1","dim":64,"model_id":"m","pi_id":"","space_id":"s"}"#;
+        let other_dim =
+            br#"{"a":[{"dim":3}],"b":"\",\"dim\":1","dim":8192,"model_id":"m","pi_id":"","space_id":"s"}"#;
+        assert_eq!(check_same_but_dim(a, other_dim), Ok(()));
+        for other in [
+            &br#"{"a":[{"dim":4}],"b":"\",\"dim\":1","dim":64,"model_id":"m","pi_id":"","space_id":"s"}"#[..],
+            br#"{"a":[{"dim":3}],"b":"\",\"dim\":2","dim":64,"model_id":"m","pi_id":"","space_id":"s"}"#,
+            br#"{"a":[{"dim":3}],"b":"\",\"dim\":1","dim":64,"model_id":"M","pi_id":"","space_id":"s"}"#,
+            br#"{"dim":64,"model_id":"m","pi_id":"","space_id":"s"}"#,
+        ] {
+            assert_eq!(check_same_but_dim(a, other).unwrap_err().kind(), ErrorKind::ContextDiffers);
+            assert_eq!(check_same_but_dim(other, a).unwrap_err().kind(), ErrorKind::ContextDiffers);
+        }
+    }
+
+    #[test]
+    fn a_context_without_dim_is_comparable_with_nothing() {
+        let good = br#"{"dim":1,"model_id":"","pi_id":"","space_id":""}"#;
+        for bad in [
+            &b""[..],
+            b"{}",
+            br#"{"x":{"dim":1}}"#,
+            br#"{"dim":"1"}"#,
+            br#"{"dim":-1}"#,
+            br#"{"dim":1"#,
+            br#"{"x":"\"dim\":1,"}"#,
+            br#"["dim":1]"#,
+        ] {
+            let same = check_same_but_dim(bad, bad);
+            assert!(matches!(same.unwrap_err().kind(), ErrorKind::Context { .. }), "{bad:?}");
+            assert!(check_same_but_dim(good, bad).is_err());
         }
     }
 }

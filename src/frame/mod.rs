@@ -27,6 +27,7 @@ pub use config::{Config, Element, Flags, Kind};
 #[cfg(feature = "alloc")]
 pub use context::Context;
 pub use context::ContextHash;
+pub(crate) use context::check_same_but_dim;
 pub use crc::{Crc16, crc16};
 pub use header::FrameHeader;
 #[cfg(feature = "hmac")]

@@ -51,7 +51,7 @@ impl Scalar {
     }
 
     /// The type that CONFIG_V1 states. It has a step if and only if its element is i16.
-    pub(super) fn of(element: Element, delta_q16: u32) -> Option<Self> {
+    pub(crate) fn of(element: Element, delta_q16: u32) -> Option<Self> {
         match element {
             Element::F32 => Some(Self::F32),
             Element::F16 => Some(Self::F16),
@@ -61,7 +61,7 @@ impl Scalar {
         }
     }
 
-    pub(super) const fn float(self) -> Option<Float> {
+    pub(crate) const fn float(self) -> Option<Float> {
         match self {
             Self::F32 => Some(Float::F32),
             Self::F16 => Some(Float::F16),

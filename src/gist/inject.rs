@@ -1,0 +1,163 @@
+//! Putting a gist into a model's cache.
+#![deny(clippy::arithmetic_side_effects)]
+
+use super::view::{GistView, Part, widen};
+use crate::arch::half;
+use crate::engram::KeyShape;
+use crate::error::{Error, ErrorKind, Result};
+use crate::frame::{Element, check_same_but_dim};
+use crate::mirror::Scalar;
+use crate::wire::{check_len, size};
+
+/// Components converted at a time.
+const CHUNK: usize = 64;
+
+impl<'a> GistView<'a> {
+    /// The gist for a model, after checking that it was made by that model: `context_json` is the canonical context of the
+    /// model's cache, or of anything else that the model made. Every member but `dim` has to agree.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ContextDiffers`] for another model; [`ErrorKind::NoContext`] if the gist carries no context;
+    /// [`ErrorKind::Context`] if either is no canonical context.
+    pub fn for_model(&self, context_json: &[u8]) -> Result<Injection<'a>> {
+        let no_context = ErrorKind::NoContext { field: "the gist" };
+        let own = self.frame().context_json().ok_or(Error::caller(no_context))?;
+        check_same_but_dim(own, context_json)?;
+        Ok(Injection { gist: *self })
+    }
+
+    /// The gist for a model that the caller knows to be the one that made it, where no context says so.
+    #[must_use]
+    pub const fn for_model_unchecked(&self) -> Injection<'a> {
+        Injection { gist: *self }
+    }
+}
+
+/// A gist that may be put into a model's cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Injection<'a> {
+    gist: GistView<'a>,
+}
+
+/// A cache in memory: keys and values, each `[layers][heads][tokens][head_dim]`, little-endian floats.
+#[derive(Debug)]
+pub struct CacheMut<'c> {
+    shape: KeyShape,
+    scalar: Scalar,
+    keys: &'c mut [u8],
+    values: &'c mut [u8],
+}
+
+impl<'c> CacheMut<'c> {
+    /// A cache of type `element`: [`Element::F32`], [`Element::F16`] or [`Element::Bf16`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] for another element; [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if either half has
+    /// another length than the shape; [`ErrorKind::Size`] beyond 64 bits.
+    pub fn new(shape: KeyShape, element: Element, keys: &'c mut [u8], values: &'c mut [u8]) -> Result<Self> {
+        let scalar = match element {
+            Element::F32 => Scalar::F32,
+            Element::F16 => Scalar::F16,
+            Element::Bf16 => Scalar::Bf16,
+            _ => return Err(Error::caller(ErrorKind::Argument { expected: "a cache is f32, f16 or bf16" })),
+        };
+        let KeyShape { layers, heads, tokens, head_dim } = shape;
+        let factors = [layers.into(), heads.into(), tokens.into(), head_dim.into(), scalar.size() as u64];
+        let needed = size("the cache", 0, &factors).map_err(|error| Error::caller(error.kind()))?;
+        check_len("bytes of the keys", needed, keys.len() as u64)?;
+        check_len("bytes of the values", needed, values.len() as u64)?;
+        Ok(Self { shape, scalar, keys, values })
+    }
+}
+
+impl<'a> Injection<'a> {
+    /// The gist.
+    #[must_use]
+    pub const fn gist(&self) -> &GistView<'a> {
+        &self.gist
+    }
+
+    /// Writes the gist's rows to the positions from `at` on; all others stay as they are.
+    ///
+    /// Where the types are the same the bytes are copied; otherwise a component is rounded half to even, and what is beyond the
+    /// cache's type becomes infinite. Keys keep the rotation of the positions they had: a model goes on counting from
+    /// there (spec/gist.md).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if layers, heads or components of a row differ; [`ErrorKind::PastEnd`] if the cache ends before the
+    /// gist. Nothing was written then.
+    pub fn write_into(&self, cache: &mut CacheMut<'_>, at: u32) -> Result<()> {
+        let (own, into) = (self.gist.shape(), cache.shape);
+        for (field, needed, found) in [
+            ("layers", into.layers, own.layers),
+            ("KV heads", into.heads, own.heads),
+            ("components of a row", into.head_dim, own.head_dim),
+        ] {
+            if needed != found {
+                let (needed, found) = (u64::from(needed), u64::from(found));
+                return Err(Error::caller(ErrorKind::Shape { field, needed, found }));
+            }
+        }
+        let end = u64::from(at).saturating_add(own.tokens.into());
+        if end > u64::from(into.tokens) {
+            let kind = ErrorKind::PastEnd { field: "the gist", end: into.tokens.into(), found: end };
+            return Err(Error::caller(kind));
+        }
+        // In bytes; both are in memory.
+        let row = (into.head_dim as usize).saturating_mul(cache.scalar.size());
+        let (head_len, start) = (row.saturating_mul(into.tokens as usize), row.saturating_mul(at as usize));
+        for (part, half) in [(Part::Keys, &mut *cache.keys), (Part::Values, &mut *cache.values)] {
+            // A shape without components was refused above: a gist has some.
+            let heads = (0..own.layers).flat_map(|layer| (0..own.heads).map(move |head| (layer, head)));
+            for ((layer, head), to) in heads.zip(half.chunks_exact_mut(head_len.max(1))) {
+                let from = self.gist.head(part, layer, head).map(|rows| rows.as_bytes()).unwrap_or_default();
+                convert(self.gist.scalar(), from, cache.scalar, to.get_mut(start..).unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Stores the components of `from` at the start of `to`.
+pub(super) fn convert(from_scalar: Scalar, from: &[u8], to_scalar: Scalar, to: &mut [u8]) {
+    if from_scalar == to_scalar {
+        if let Some(to) = to.get_mut(..from.len()) {
+            to.copy_from_slice(from);
+        }
+        return;
+    }
+    let mut wide = [0.0; CHUNK];
+    let from = from.chunks(CHUNK.saturating_mul(from_scalar.size()));
+    for (from, to) in from.zip(to.chunks_mut(CHUNK.saturating_mul(to_scalar.size()))) {
+        let count = from.len().checked_div(from_scalar.size()).unwrap_or(0);
+        let wide = wide.get_mut(..count).unwrap_or_default();
+        widen(from_scalar, from, wide);
+        narrow(wide, to_scalar, to);
+    }
+}
+
+/// Stores f32 as a float, rounded half to even.
+pub(super) fn narrow(values: &[f32], scalar: Scalar, out: &mut [u8]) {
+    match scalar {
+        Scalar::F32 => {
+            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                *to = from.to_le_bytes();
+            }
+        }
+        Scalar::F16 => {
+            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                *to = half::to_f16(*from).to_le_bytes();
+            }
+        }
+        Scalar::Bf16 => {
+            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                *to = half::to_bf16(*from).to_le_bytes();
+            }
+        }
+        Scalar::Mu16(step) => {
+            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                *to = crate::beacon::mu16::quantise(*from, step).0.to_le_bytes();
+            }
+        }
+    }
+}
