@@ -18,6 +18,8 @@ pub mod mask;
 #[cfg(feature = "niah")]
 pub mod niah;
 mod run;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use build::GistBuilder;

@@ -214,7 +214,7 @@ impl<'a> GistView<'a> {
     /// of its tokens is not known.
     ///
     /// # Errors
-    /// [`ErrorKind::RowSize`] if a token's row is no whole number of the type's blocks; [`ErrorKind::Size`] beyond 64 bits.
+    /// [`ErrorKind::Argument`] if a token's row is no whole number of the type's blocks; [`ErrorKind::Size`] beyond 64 bits.
     pub fn byte_ratio(&self, cache: GgmlType) -> Result<Option<f64>> {
         let Some(tokens) = Some(self.source_tokens()).filter(|&tokens| tokens > 0) else { return Ok(None) };
         let shape = self.shape();
