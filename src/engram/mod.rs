@@ -64,6 +64,8 @@
 //! Sources: llama.cpp's `llama-kv-cache.cpp` and `llama-context.cpp` for states, ENGRAM for its fingerprints and certificates.
 
 pub mod certificate;
+#[cfg(feature = "linalg")]
+mod eigen;
 #[cfg(feature = "alloc")]
 pub mod fingerprint;
 pub mod ggml;

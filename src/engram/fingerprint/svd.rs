@@ -8,14 +8,11 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use faer::Par;
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-
 use super::mean::mean_of;
 use super::sample::Mt19937;
 use super::{LayerRange, non_finite, shape};
 use crate::arch::moments::{Block, gram_exact, panel_len, triangle_row, widen};
+use crate::engram::eigen::self_adjoint;
 use crate::engram::{KeyShape, KeySource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::zeros;
@@ -531,40 +528,16 @@ impl Moments {
 
 /// Eigenvalues, rising, and eigenvectors, one after the other, of the symmetric matrix with this upper triangle.
 fn eigen(triangle: &[f64], dim: usize) -> Result<(Vec<f64>, Vec<f64>)> {
-    // Brought near 1 by a power of two, which is exact: the decomposition squares, and its thresholds are made for that.
-    let largest =
-        (0..dim).filter_map(|i| triangle.get(triangle_row(dim, i))).fold(0.0, |a: f64, b| a.max(*b));
-    let exponent = if largest > 0.0 { libm::ilogb(largest) } else { 0 };
-    let (down, up) = (libm::scalbn(1.0, exponent.wrapping_neg()), libm::scalbn(1.0, exponent));
-
-    let square = dim.saturating_mul(dim);
-    let (mut matrix, mut vectors, mut values) = (zeros(square)?, zeros(square)?, zeros(dim)?);
+    let mut matrix = zeros(dim.saturating_mul(dim))?;
     let mut rest = triangle;
     for (i, column) in matrix.chunks_exact_mut(dim.max(1)).enumerate() {
         // Row i of the upper triangle is column i of the lower one, which is what is read.
         let column = column.get_mut(i..).unwrap_or_default();
         let Some((row, more)) = rest.split_at_checked(column.len()) else { break };
-        column.iter_mut().zip(row).for_each(|(out, x)| *out = x * down);
+        column.copy_from_slice(row);
         rest = more;
     }
-    let matrix = faer::MatRef::from_column_major_slice(&matrix, dim, dim);
-    let params = Default::default();
-    // One thread by name: what another crate sets for all of faer has no say in the bits.
-    let scratch = self_adjoint_evd_scratch::<f64>(dim, ComputeEigenvectors::Yes, Par::Seq, params);
-    let needed = scratch.unaligned_bytes_required() as u64;
-    let mut memory =
-        MemBuffer::try_new(scratch).map_err(|_| Error::caller(ErrorKind::OutOfMemory { needed }))?;
-    self_adjoint_evd(
-        matrix,
-        faer::diag::DiagMut::from_slice_mut(&mut values),
-        Some(faer::MatMut::from_column_major_slice_mut(&mut vectors, dim, dim)),
-        Par::Seq,
-        MemStack::new(&mut memory),
-        params,
-    )
-    .map_err(|_| Error::caller(ErrorKind::Number { field: "an eigenvalue of the keys' products" }))?;
-    values.iter_mut().for_each(|x| *x *= up);
-    Ok((values, vectors))
+    self_adjoint(matrix, dim, "an eigenvalue of the keys' products")
 }
 
 /// How many threads the machine runs at once; asked once, since the answer is a file.

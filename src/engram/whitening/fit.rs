@@ -3,11 +3,10 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use faer::{Mat, Side};
-
 use super::view::Whitening;
 use crate::beacon::stats::{Moments, Sigma};
 use crate::engram::KeySource;
+use crate::engram::eigen::self_adjoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{ContextHash, FrameBuilder};
 use crate::memory::zeros;
@@ -107,22 +106,27 @@ impl WhiteningFit {
         let dim = self.dim as usize;
         let number = |field| Error::caller(ErrorKind::Number { field });
         let summary = self.moments.summary()?;
-        let covariance = Mat::from_fn(dim, dim, |i, j| summary.covariance(i, j).unwrap_or(0.0));
-        let eigen = covariance.self_adjoint_eigen(Side::Lower).map_err(|_| number("the eigenvalues"))?;
+        let mut covariance: Vec<f64> = zeros(dim.saturating_mul(dim))?;
+        for (j, column) in covariance.chunks_exact_mut(dim).enumerate() {
+            for (i, to) in column.iter_mut().enumerate().skip(j) {
+                *to = summary.covariance(i, j).unwrap_or(0.0);
+            }
+        }
+        let (values, vectors) = self_adjoint(covariance, dim, "the eigenvalues")?;
         // Increasing; rounding leaves some below 0.
         let mut eigenvalues: Vec<f64> = zeros(outputs as usize)?;
-        for (to, value) in eigenvalues.iter_mut().zip(eigen.S().column_vector().iter().rev()) {
+        for (to, value) in eigenvalues.iter_mut().zip(values.iter().rev()) {
             *to = value.max(0.0);
         }
         let ridge = shrinkage * (summary.trace() / f64::from(self.dim));
 
         let rows = (outputs as usize).saturating_add(1);
-        let mut values: Vec<f32> = zeros(rows.saturating_mul(dim))?;
-        let (mean, directions) = values.split_at_mut_checked(dim).unwrap_or_default();
+        let mut whitening: Vec<f32> = zeros(rows.saturating_mul(dim))?;
+        let (mean, directions) = whitening.split_at_mut_checked(dim).unwrap_or_default();
         for (to, &x) in mean.iter_mut().zip(summary.mean()) {
             *to = x as f32;
         }
-        let vectors = eigen.U().col_iter().rev();
+        let vectors = vectors.chunks_exact(dim).rev();
         for ((row, vector), value) in directions.chunks_exact_mut(dim).zip(vectors).zip(&eigenvalues) {
             let largest =
                 vector.iter().fold(0.0f64, |largest, x| if x.abs() > largest.abs() { *x } else { largest });
@@ -132,10 +136,10 @@ impl WhiteningFit {
                 *to = (x / signed) as f32;
             }
         }
-        if !values.iter().all(|x| x.is_finite()) {
+        if !whitening.iter().all(|x| x.is_finite()) {
             return Err(number("a value of the whitening"));
         }
-        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let bytes = whitening.iter().flat_map(|x| x.to_le_bytes()).collect();
         Ok(FittedWhitening { dim: self.dim, outputs, eigenvalues, bytes })
     }
 }
