@@ -12,6 +12,9 @@
 //! baseline.
 
 use super::half;
+#[cfg(any(test, not(feature = "simd")))]
+use super::lanes::Portable;
+use super::lanes::{Bf16, F16, F32, LANES, Lanes, Load, at_level};
 use core::marker::PhantomData;
 
 /// Element types of blocks that are floats.
@@ -32,30 +35,18 @@ impl Float {
     }
 }
 
-/// Partial sums of a norm, and elements that a kernel handles at once.
-const LANES: usize = 16;
 /// Blocks to a call: one bit each.
 const BLOCKS: usize = 64;
 
-/// What the kernels are made of: operations on [`LANES`] elements, each lane rounded by itself.
-trait Isa: Copy {
-    /// f32.
-    type Singles: Copy;
+/// What the kernels are made of besides.
+trait Isa: Lanes {
     /// f64.
     type Doubles: Copy;
-    fn singles(self, x: [f32; LANES]) -> Self::Singles;
-    fn array(self, x: Self::Singles) -> [f32; LANES];
-    fn widen_f16(self, half: [u16; LANES]) -> Self::Singles;
     fn narrow_f16(self, x: Self::Singles) -> [u16; LANES];
-    fn widen_bf16(self, half: [u16; LANES]) -> Self::Singles;
     fn narrow_bf16(self, x: Self::Singles) -> [u16; LANES];
     /// Every NaN as the one.
     fn canonical(self, x: Self::Singles) -> Self::Singles;
-    /// The bits that both have.
-    fn and(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
-    fn add(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
     fn sub(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
-    fn mul(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
     /// The sum of the lanes, in any order.
     fn sum(self, x: Self::Singles) -> f32;
     /// Zeros.
@@ -67,26 +58,12 @@ trait Isa: Copy {
 }
 
 /// A type of elements of `N` bytes.
-trait Element<const N: usize> {
-    fn load<I: Isa>(isa: I, bytes: &[[u8; N]; LANES]) -> I::Singles;
+trait Element<const N: usize>: Load<N> {
     /// Rounded half to even; every NaN as the one.
     fn store<I: Isa>(isa: I, x: I::Singles, bytes: &mut [[u8; N]; LANES]);
 }
 
-struct F32;
-struct F16;
-struct Bf16;
-
 impl Element<4> for F32 {
-    #[inline(always)]
-    fn load<I: Isa>(isa: I, bytes: &[[u8; 4]; LANES]) -> I::Singles {
-        let mut x = [0.0; LANES];
-        for (x, bytes) in x.iter_mut().zip(bytes) {
-            *x = f32::from_le_bytes(*bytes);
-        }
-        isa.singles(x)
-    }
-
     #[inline(always)]
     fn store<I: Isa>(isa: I, x: I::Singles, bytes: &mut [[u8; 4]; LANES]) {
         for (x, bytes) in isa.array(isa.canonical(x)).iter().zip(bytes) {
@@ -97,11 +74,6 @@ impl Element<4> for F32 {
 
 impl Element<2> for F16 {
     #[inline(always)]
-    fn load<I: Isa>(isa: I, bytes: &[[u8; 2]; LANES]) -> I::Singles {
-        isa.widen_f16(from_le(bytes))
-    }
-
-    #[inline(always)]
     fn store<I: Isa>(isa: I, x: I::Singles, bytes: &mut [[u8; 2]; LANES]) {
         to_le(isa.narrow_f16(x), bytes);
     }
@@ -109,23 +81,9 @@ impl Element<2> for F16 {
 
 impl Element<2> for Bf16 {
     #[inline(always)]
-    fn load<I: Isa>(isa: I, bytes: &[[u8; 2]; LANES]) -> I::Singles {
-        isa.widen_bf16(from_le(bytes))
-    }
-
-    #[inline(always)]
     fn store<I: Isa>(isa: I, x: I::Singles, bytes: &mut [[u8; 2]; LANES]) {
         to_le(isa.narrow_bf16(x), bytes);
     }
-}
-
-#[inline(always)]
-fn from_le(bytes: &[[u8; 2]; LANES]) -> [u16; LANES] {
-    let mut half = [0; LANES];
-    for (half, bytes) in half.iter_mut().zip(bytes) {
-        *half = u16::from_le_bytes(*bytes);
-    }
-    half
 }
 
 #[inline(always)]
@@ -133,36 +91,6 @@ fn to_le(half: [u16; LANES], bytes: &mut [[u8; 2]; LANES]) {
     for (half, bytes) in half.iter().zip(bytes) {
         *bytes = half.to_le_bytes();
     }
-}
-
-/// The CPU's level; in tests the one asked for.
-#[cfg(feature = "simd")]
-fn level() -> fearless_simd::Level {
-    #[cfg(test)]
-    if let tests::Tier::Level(level) = tests::TIER.get() {
-        return level;
-    }
-    super::level()
-}
-
-/// The expression with the level's operations as `isa`, as what the function returns.
-macro_rules! at_level {
-    ($isa:ident => $body:expr) => {{
-        #[cfg(all(test, feature = "simd"))]
-        if matches!(tests::TIER.get(), tests::Tier::Portable) {
-            let $isa = Portable;
-            return $body;
-        }
-        #[cfg(feature = "simd")]
-        {
-            fearless_simd::dispatch!(level(), simd => { let $isa = simd::Native(simd); $body })
-        }
-        #[cfg(not(feature = "simd"))]
-        {
-            let $isa = Portable;
-            $body
-        }
-    }};
 }
 
 /// The expression once for each type of floats, as `E`.
@@ -643,49 +571,15 @@ fn distances<const N: usize, E: Element<N>>(
     }
 }
 
-/// Plain Rust: what defines the answer, and what every target has.
-#[cfg(any(test, not(feature = "simd")))]
-#[derive(Clone, Copy)]
-struct Portable;
-
 #[cfg(any(test, not(feature = "simd")))]
 impl Isa for Portable {
-    type Singles = [f32; LANES];
     type Doubles = [f64; LANES];
-
-    #[inline(always)]
-    fn singles(self, x: [f32; LANES]) -> [f32; LANES] {
-        x
-    }
-
-    #[inline(always)]
-    fn array(self, x: [f32; LANES]) -> [f32; LANES] {
-        x
-    }
-
-    #[inline(always)]
-    fn widen_f16(self, from: [u16; LANES]) -> [f32; LANES] {
-        let mut to = [0.0; LANES];
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = half::from_f16(from);
-        }
-        to
-    }
 
     #[inline(always)]
     fn narrow_f16(self, from: [f32; LANES]) -> [u16; LANES] {
         let mut to = [0; LANES];
         for (to, from) in to.iter_mut().zip(from) {
             *to = half::to_f16(from);
-        }
-        to
-    }
-
-    #[inline(always)]
-    fn widen_bf16(self, from: [u16; LANES]) -> [f32; LANES] {
-        let mut to = [0.0; LANES];
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = half::from_bf16(from);
         }
         to
     }
@@ -708,33 +602,9 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn and(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        for (a, b) in a.iter_mut().zip(b) {
-            *a = f32::from_bits(a.to_bits() & b.to_bits());
-        }
-        a
-    }
-
-    #[inline(always)]
-    fn add(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        for (a, b) in a.iter_mut().zip(b) {
-            *a += b;
-        }
-        a
-    }
-
-    #[inline(always)]
     fn sub(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
         for (a, b) in a.iter_mut().zip(b) {
             *a -= b;
-        }
-        a
-    }
-
-    #[inline(always)]
-    fn mul(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        for (a, b) in a.iter_mut().zip(b) {
-            *a *= b;
         }
         a
     }
@@ -781,39 +651,15 @@ impl Isa for Portable {
 #[cfg(feature = "simd")]
 mod simd {
     use super::{Isa, LANES, half};
+    use crate::arch::lanes::simd::Native;
     use fearless_simd::{prelude::*, *};
 
-    /// The vectors of a level.
-    #[derive(Clone, Copy)]
-    pub(super) struct Native<S>(pub(super) S);
-
     impl<S: Simd> Isa for Native<S> {
-        type Singles = f32x16<S>;
         type Doubles = (f64x8<S>, f64x8<S>);
-
-        #[inline(always)]
-        fn singles(self, x: [f32; LANES]) -> f32x16<S> {
-            f32x16::simd_from(self.0, x)
-        }
-
-        #[inline(always)]
-        fn array(self, x: f32x16<S>) -> [f32; LANES] {
-            x.into()
-        }
-
-        #[inline(always)]
-        fn widen_f16(self, half: [u16; LANES]) -> f32x16<S> {
-            half::simd::from_f16(u16x16::simd_from(self.0, half))
-        }
 
         #[inline(always)]
         fn narrow_f16(self, x: f32x16<S>) -> [u16; LANES] {
             half::simd::to_f16(x).into()
-        }
-
-        #[inline(always)]
-        fn widen_bf16(self, half: [u16; LANES]) -> f32x16<S> {
-            half::simd::from_bf16(u16x16::simd_from(self.0, half))
         }
 
         #[inline(always)]
@@ -827,24 +673,8 @@ mod simd {
         }
 
         #[inline(always)]
-        fn and(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
-            let (a, b): (u32x16<S>, u32x16<S>) = (a.bitcast(), b.bitcast());
-            (a & b).bitcast()
-        }
-
-        #[inline(always)]
-        fn add(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
-            a + b
-        }
-
-        #[inline(always)]
         fn sub(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
             a - b
-        }
-
-        #[inline(always)]
-        fn mul(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
-            a * b
         }
 
         #[inline(always)]

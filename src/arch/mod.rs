@@ -10,6 +10,7 @@ mod clmul;
 pub(crate) mod crc16;
 pub(crate) mod ggml;
 pub(crate) mod half;
+pub(crate) mod lanes;
 pub(crate) mod matvec;
 pub(crate) mod moments;
 pub(crate) mod mu16;

@@ -8,7 +8,9 @@
 //!
 //! Rows are read in the order of their addresses: side by side they take 40 % longer from memory.
 
-use super::half;
+#[cfg(any(test, not(feature = "simd")))]
+use super::lanes::Portable;
+use super::lanes::{F16, F32, I8, I16, Lanes, Load, at_level};
 
 /// How a row's elements are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,114 +22,20 @@ pub(crate) enum Coding {
 }
 
 /// Partial sums, and elements that a kernel handles at once.
-pub(crate) const LANES: usize = 16;
+pub(crate) const LANES: usize = super::lanes::LANES;
 /// Rows, and queries, of a tile.
 const TILE: usize = 4;
 /// Floats of the tables of one byte of signs for [`LANES`] queries: for each of its halves 16 sums for each query.
 pub(crate) const SIGN_TABLES: usize = 2 * 16 * LANES;
 
-/// What the kernels are made of: operations on [`LANES`] elements, each lane rounded by itself.
-trait Isa: Copy {
-    type Singles: Copy;
-    fn singles(self, x: [f32; LANES]) -> Self::Singles;
-    fn array(self, x: Self::Singles) -> [f32; LANES];
-    fn widen_f16(self, half: [u16; LANES]) -> Self::Singles;
-    fn widen_i16(self, x: [i16; LANES]) -> Self::Singles;
-    fn widen_i8(self, x: [i8; LANES]) -> Self::Singles;
-    /// The bits that both have.
-    fn and(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
-    fn add(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
-    fn mul(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
+/// What the kernels are made of besides.
+trait Isa: Lanes {
     /// The greater of each two, none of them NaN.
     fn max(self, a: Self::Singles, b: Self::Singles) -> Self::Singles;
     /// The sum of the lanes: j and j + 8, then + 4, + 2, + 1.
     fn tree(self, lanes: Self::Singles) -> f32;
     /// The same of four at once.
     fn trees(self, lanes: [Self::Singles; 4]) -> [f32; 4];
-}
-
-/// A type of elements of `N` bytes.
-trait Element<const N: usize> {
-    fn load<I: Isa>(isa: I, bytes: &[[u8; N]; LANES]) -> I::Singles;
-}
-
-struct F32;
-struct F16;
-struct I16;
-struct I8;
-
-impl Element<4> for F32 {
-    #[inline(always)]
-    fn load<I: Isa>(isa: I, bytes: &[[u8; 4]; LANES]) -> I::Singles {
-        let mut x = [0.0; LANES];
-        for (x, bytes) in x.iter_mut().zip(bytes) {
-            *x = f32::from_le_bytes(*bytes);
-        }
-        isa.singles(x)
-    }
-}
-
-impl Element<2> for F16 {
-    #[inline(always)]
-    fn load<I: Isa>(isa: I, bytes: &[[u8; 2]; LANES]) -> I::Singles {
-        let mut half = [0; LANES];
-        for (half, bytes) in half.iter_mut().zip(bytes) {
-            *half = u16::from_le_bytes(*bytes);
-        }
-        isa.widen_f16(half)
-    }
-}
-
-impl Element<2> for I16 {
-    #[inline(always)]
-    fn load<I: Isa>(isa: I, bytes: &[[u8; 2]; LANES]) -> I::Singles {
-        let mut x = [0; LANES];
-        for (x, bytes) in x.iter_mut().zip(bytes) {
-            *x = i16::from_le_bytes(*bytes);
-        }
-        isa.widen_i16(x)
-    }
-}
-
-impl Element<1> for I8 {
-    #[inline(always)]
-    fn load<I: Isa>(isa: I, bytes: &[[u8; 1]; LANES]) -> I::Singles {
-        let mut x = [0; LANES];
-        for (x, bytes) in x.iter_mut().zip(bytes) {
-            *x = i8::from_le_bytes(*bytes);
-        }
-        isa.widen_i8(x)
-    }
-}
-
-/// The CPU's level; in tests the one asked for.
-#[cfg(feature = "simd")]
-fn level() -> fearless_simd::Level {
-    #[cfg(test)]
-    if let tests::Tier::Level(level) = tests::TIER.get() {
-        return level;
-    }
-    super::level()
-}
-
-/// The expression with the level's operations as `isa`, as what the function returns.
-macro_rules! at_level {
-    ($isa:ident => $body:expr) => {{
-        #[cfg(all(test, feature = "simd"))]
-        if matches!(tests::TIER.get(), tests::Tier::Portable) {
-            let $isa = Portable;
-            return $body;
-        }
-        #[cfg(feature = "simd")]
-        {
-            fearless_simd::dispatch!(level(), simd => { let $isa = simd::Native(simd); $body })
-        }
-        #[cfg(not(feature = "simd"))]
-        {
-            let $isa = Portable;
-            $body
-        }
-    }};
 }
 
 /// The expression once for each coding, as `E`.
@@ -294,7 +202,7 @@ fn groups<const N: usize>(bytes: &[u8], whole: usize) -> &[[[u8; N]; LANES]] {
 
 /// The elements after the whole groups, and zeros. What follows the row is read with them where possible, and masked.
 #[inline(always)]
-fn rest<const N: usize, E: Element<N>, I: Isa>(
+fn rest<const N: usize, E: Load<N>, I: Isa>(
     isa: I,
     bytes: &[u8],
     whole: usize,
@@ -328,11 +236,7 @@ fn four_rows<'a>(rows: &mut &'a [u8], row_len: usize) -> [&'a [u8]; 4] {
 
 /// The lanes of one row's sum.
 #[inline(always)]
-fn row_lanes<const N: usize, E: Element<N>, I: Isa>(
-    isa: I,
-    bytes: &[u8],
-    query: &Query<'_, I>,
-) -> I::Singles {
+fn row_lanes<const N: usize, E: Load<N>, I: Isa>(isa: I, bytes: &[u8], query: &Query<'_, I>) -> I::Singles {
     let whole = query.groups.len();
     let mut sum = isa.singles([0.0; LANES]);
     for (x, y) in groups::<N>(bytes, whole).iter().zip(query.groups) {
@@ -345,7 +249,7 @@ fn row_lanes<const N: usize, E: Element<N>, I: Isa>(
 }
 
 #[inline(always)]
-fn scan<const N: usize, E: Element<N>, I: Isa>(
+fn scan<const N: usize, E: Load<N>, I: Isa>(
     isa: I,
     rows: &[u8],
     row_len: usize,
@@ -362,7 +266,7 @@ fn scan<const N: usize, E: Element<N>, I: Isa>(
 }
 
 #[inline(always)]
-fn scan_squares<const N: usize, E: Element<N>, I: Isa>(
+fn scan_squares<const N: usize, E: Load<N>, I: Isa>(
     isa: I,
     rows: &[u8],
     row_len: usize,
@@ -392,7 +296,7 @@ fn scan_squares<const N: usize, E: Element<N>, I: Isa>(
 }
 
 #[inline(always)]
-fn row_squares<const N: usize, E: Element<N>, I: Isa>(
+fn row_squares<const N: usize, E: Load<N>, I: Isa>(
     isa: I,
     bytes: &[u8],
     whole: usize,
@@ -412,7 +316,7 @@ fn row_squares<const N: usize, E: Element<N>, I: Isa>(
 }
 
 #[inline(always)]
-fn scan_both<const N: usize, E: Element<N>, I: Isa>(
+fn scan_both<const N: usize, E: Load<N>, I: Isa>(
     isa: I,
     rows: &[u8],
     row_len: usize,
@@ -439,7 +343,7 @@ fn scan_both<const N: usize, E: Element<N>, I: Isa>(
 }
 
 #[inline(always)]
-fn row_both<const N: usize, E: Element<N>, I: Isa>(
+fn row_both<const N: usize, E: Load<N>, I: Isa>(
     isa: I,
     bytes: &[u8],
     query: &Query<'_, I>,
@@ -461,7 +365,7 @@ fn row_both<const N: usize, E: Element<N>, I: Isa>(
 
 /// [`TILE`] rows by as many queries at a time. Where fewer are left, the last one stands in for those that are missing.
 #[inline(always)]
-fn tiles<const N: usize, E: Element<N>, I: Isa>(
+fn tiles<const N: usize, E: Load<N>, I: Isa>(
     isa: I,
     rows: &[u8],
     row_len: usize,
@@ -511,7 +415,7 @@ fn following<'a>(each: &mut core::slice::ChunksExact<'a, f32>, last: &mut &'a [f
 }
 
 #[inline(always)]
-fn one_tile<const N: usize, E: Element<N>, I: Isa>(
+fn one_tile<const N: usize, E: Load<N>, I: Isa>(
     isa: I,
     rows: [&[u8]; TILE],
     queries: [&[f32]; TILE],
@@ -601,76 +505,8 @@ fn sign_maxima<I: Isa>(
     }
 }
 
-/// Plain Rust: what defines the answer, and what every target has.
-#[cfg(any(test, not(feature = "simd")))]
-#[derive(Clone, Copy)]
-struct Portable;
-
 #[cfg(any(test, not(feature = "simd")))]
 impl Isa for Portable {
-    type Singles = [f32; LANES];
-
-    #[inline(always)]
-    fn singles(self, x: [f32; LANES]) -> [f32; LANES] {
-        x
-    }
-
-    #[inline(always)]
-    fn array(self, x: [f32; LANES]) -> [f32; LANES] {
-        x
-    }
-
-    #[inline(always)]
-    fn widen_f16(self, from: [u16; LANES]) -> [f32; LANES] {
-        let mut to = [0.0; LANES];
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = half::from_f16(from);
-        }
-        to
-    }
-
-    #[inline(always)]
-    fn widen_i16(self, from: [i16; LANES]) -> [f32; LANES] {
-        let mut to = [0.0; LANES];
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = f32::from(from);
-        }
-        to
-    }
-
-    #[inline(always)]
-    fn widen_i8(self, from: [i8; LANES]) -> [f32; LANES] {
-        let mut to = [0.0; LANES];
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = f32::from(from);
-        }
-        to
-    }
-
-    #[inline(always)]
-    fn and(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        for (a, b) in a.iter_mut().zip(b) {
-            *a = f32::from_bits(a.to_bits() & b.to_bits());
-        }
-        a
-    }
-
-    #[inline(always)]
-    fn add(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        for (a, b) in a.iter_mut().zip(b) {
-            *a += b;
-        }
-        a
-    }
-
-    #[inline(always)]
-    fn mul(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        for (a, b) in a.iter_mut().zip(b) {
-            *a *= b;
-        }
-        a
-    }
-
     #[inline(always)]
     fn max(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
         for (a, b) in a.iter_mut().zip(b) {
@@ -698,60 +534,11 @@ impl Isa for Portable {
 
 #[cfg(feature = "simd")]
 mod simd {
-    use super::{Isa, LANES, half};
+    use super::{Isa, LANES};
+    use crate::arch::lanes::simd::Native;
     use fearless_simd::{prelude::*, *};
 
-    /// The vectors of a level.
-    #[derive(Clone, Copy)]
-    pub(super) struct Native<S>(pub(super) S);
-
     impl<S: Simd> Isa for Native<S> {
-        type Singles = f32x16<S>;
-
-        #[inline(always)]
-        fn singles(self, x: [f32; LANES]) -> f32x16<S> {
-            f32x16::simd_from(self.0, x)
-        }
-
-        #[inline(always)]
-        fn array(self, x: f32x16<S>) -> [f32; LANES] {
-            x.into()
-        }
-
-        #[inline(always)]
-        fn widen_f16(self, half: [u16; LANES]) -> f32x16<S> {
-            half::simd::from_f16(u16x16::simd_from(self.0, half))
-        }
-
-        #[inline(always)]
-        fn widen_i16(self, x: [i16; LANES]) -> f32x16<S> {
-            let (low, high) = i16x16::simd_from(self.0, x).widen();
-            low.combine(high).to_float()
-        }
-
-        #[inline(always)]
-        fn widen_i8(self, x: [i8; LANES]) -> f32x16<S> {
-            let (low, high) = i8x16::simd_from(self.0, x).widen();
-            let ((a, b), (c, d)) = (low.widen(), high.widen());
-            a.combine(b).combine(c.combine(d)).to_float()
-        }
-
-        #[inline(always)]
-        fn and(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
-            let (a, b): (u32x16<S>, u32x16<S>) = (a.bitcast(), b.bitcast());
-            (a & b).bitcast()
-        }
-
-        #[inline(always)]
-        fn add(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
-            a + b
-        }
-
-        #[inline(always)]
-        fn mul(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
-            a * b
-        }
-
         #[inline(always)]
         fn max(self, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
             b.simd_gt(a).select(b, a)

@@ -2,39 +2,8 @@
 
 extern crate std;
 use super::*;
-use core::cell::Cell;
+use crate::arch::lanes::tiers::on_every_tier;
 use std::{vec, vec::Vec};
-
-/// What a test's thread runs on.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Tier {
-    /// What every user gets on this machine.
-    Best,
-    #[cfg(feature = "simd")]
-    Portable,
-    #[cfg(feature = "simd")]
-    Level(fearless_simd::Level),
-}
-
-std::thread_local! {
-    pub(super) static TIER: Cell<Tier> = const { Cell::new(Tier::Best) };
-}
-
-/// Every tier of this machine by turns.
-fn on_every_tier(mut check: impl FnMut(Tier)) {
-    #[cfg_attr(not(feature = "simd"), allow(unused_mut))]
-    let mut tiers = vec![Tier::Best];
-    #[cfg(feature = "simd")]
-    {
-        tiers.push(Tier::Portable);
-        tiers.extend(crate::arch::levels().map(Tier::Level));
-    }
-    for tier in tiers {
-        TIER.set(tier);
-        check(tier);
-    }
-    TIER.set(Tier::Best);
-}
 
 const FLOATS: [Float; 3] = [Float::F32, Float::F16, Float::Bf16];
 const NAN: f32 = f32::from_bits(0x7FC0_0000);

@@ -3,39 +3,9 @@
 
 extern crate std;
 use super::*;
-use core::cell::Cell;
+use crate::arch::half;
+use crate::arch::lanes::tiers::on_every_tier;
 use std::{vec, vec::Vec};
-
-/// What a test's thread runs on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Tier {
-    /// What every user gets on this machine.
-    Best,
-    #[cfg(feature = "simd")]
-    Portable,
-    #[cfg(feature = "simd")]
-    Level(fearless_simd::Level),
-}
-
-std::thread_local! {
-    pub(crate) static TIER: Cell<Tier> = const { Cell::new(Tier::Best) };
-}
-
-/// Every tier of this machine by turns.
-pub(crate) fn on_every_tier(mut check: impl FnMut(Tier)) {
-    #[cfg_attr(not(feature = "simd"), allow(unused_mut))]
-    let mut tiers = vec![Tier::Best];
-    #[cfg(feature = "simd")]
-    {
-        tiers.push(Tier::Portable);
-        tiers.extend(crate::arch::levels().map(Tier::Level));
-    }
-    for tier in tiers {
-        TIER.set(tier);
-        check(tier);
-    }
-    TIER.set(Tier::Best);
-}
 
 const CODINGS: [Coding; 4] = [Coding::F32, Coding::F16, Coding::I16, Coding::I8];
 

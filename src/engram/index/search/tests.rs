@@ -3,7 +3,7 @@
 
 use super::super::{VectorType, Vectors, encode_row};
 use super::*;
-use crate::arch::search::tests::on_every_tier;
+use crate::arch::lanes::tiers::on_every_tier;
 use crate::beacon::mu16::Step;
 use std::{format, vec, vec::Vec};
 
