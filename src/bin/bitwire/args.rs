@@ -237,6 +237,23 @@ pub(crate) struct ContextArgs {
     pub(crate) members: Option<String>,
 }
 
+/// The context of verbs that take a list after it: three ids by place, and further members.
+#[derive(Args)]
+pub(crate) struct LeadingContextArgs {
+    /// Id of the vector space
+    #[arg(value_name = "SPACE")]
+    pub(crate) space_id: String,
+    /// Id of the model
+    #[arg(value_name = "MODEL")]
+    pub(crate) model_id: String,
+    /// Id of the projection that made the vectors
+    #[arg(value_name = "PI")]
+    pub(crate) pi_id: String,
+    /// Further members of the context, as a JSON object: '{"layer":5}'
+    #[arg(long = "context", value_name = "JSON")]
+    pub(crate) members: Option<String>,
+}
+
 /// What every verb that makes or reads frames takes.
 #[derive(Args)]
 pub(crate) struct Common {

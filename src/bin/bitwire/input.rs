@@ -9,7 +9,7 @@ use bitwire::frame::{Context, Frame, Key, MAGIC};
 use bitwire::io::output::{OutputFile, write_whole};
 use bitwire::io::{Cause, Escaped, FileError, Map};
 
-use crate::args::ContextArgs;
+use crate::args::{ContextArgs, LeadingContextArgs};
 use crate::exit::{Output, Problem};
 
 /// `-` stands for standard input or output.
@@ -159,12 +159,19 @@ pub(crate) fn names_context(args: &ContextArgs) -> bool {
 
 /// The context that the arguments name.
 pub(crate) fn context(args: &ContextArgs, dim: u32) -> Result<Context, Problem> {
-    let id = |by_place: &Option<String>, by_name: &Option<String>| {
-        by_place.as_ref().or(by_name.as_ref()).cloned().unwrap_or_default()
-    };
-    let (space, model, pi) =
-        (id(&args.space_id, &args.space), id(&args.model_id, &args.model), id(&args.pi_id, &args.pi));
-    let members = args.members.as_deref().unwrap_or("{}");
-    Context::with_members(&space, &model, &pi, dim, members)
+    let ContextArgs { space_id, model_id, pi_id, space, model, pi, members } = args;
+    let [space, model, pi] = [(space_id, space), (model_id, model), (pi_id, pi)]
+        .map(|(by_place, by_name)| by_place.as_deref().or(by_name.as_deref()).unwrap_or_default());
+    context_of([space, model, pi], members.as_deref(), dim)
+}
+
+/// The context that arguments before a list name.
+pub(crate) fn leading_context(args: &LeadingContextArgs, dim: u32) -> Result<Context, Problem> {
+    let LeadingContextArgs { space_id, model_id, pi_id, members } = args;
+    context_of([space_id, model_id, pi_id], members.as_deref(), dim)
+}
+
+fn context_of([space, model, pi]: [&str; 3], members: Option<&str>, dim: u32) -> Result<Context, Problem> {
+    Context::with_members(space, model, pi, dim, members.unwrap_or("{}"))
         .map_err(|error| Problem::Usage(Cause::Format(error).to_string()))
 }

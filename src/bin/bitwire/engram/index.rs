@@ -17,7 +17,7 @@ use super::entries::{self, Items, VectorArg, shape_text, time_text};
 use super::fingerprint::{MethodArg, TokenRange, WhiteningFile, tokens};
 use super::source::{KeyFile, Part, SourceArgs};
 use super::vectors::{Array, StoreArg, StoreArgs, type_name};
-use crate::args::{Common, ContextArgs};
+use crate::args::{Common, LeadingContextArgs};
 use crate::exit::{Outcome, Output, Problem, hex};
 use crate::mirror::{ALIGNMENT, Members, check_paths, encode, frame_json, usage};
 use crate::verify::print_frame;
@@ -46,15 +46,8 @@ const INPUTS: &str = "Inputs:\n  \
 pub(crate) struct Build {
     /// File to write; - for standard output
     pub(crate) out: PathBuf,
-    /// Id of the vector space
-    #[arg(value_name = "SPACE")]
-    pub(crate) space_id: String,
-    /// Id of the model
-    #[arg(value_name = "MODEL")]
-    pub(crate) model_id: String,
-    /// Id of the projection that made the vectors
-    #[arg(value_name = "PI")]
-    pub(crate) pi_id: String,
+    #[command(flatten)]
+    pub(crate) context: LeadingContextArgs,
     /// What to put into it; - for standard input
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
@@ -72,9 +65,6 @@ pub(crate) struct Build {
     /// The whitening that made the vectors; the index remembers its digest
     #[arg(long, value_name = "FILE.bit")]
     pub(crate) whitening: Option<PathBuf>,
-    /// Further members of the context, as a JSON object
-    #[arg(long = "context", value_name = "JSON")]
-    pub(crate) members: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -229,16 +219,7 @@ fn build(args: &Build, out: &mut Output) -> Result<Outcome, Problem> {
     let whitening_prefix = args.whitening.as_deref().map(|path| prefix(path, key.as_ref())).transpose()?;
     let Items { items, dim, per_entry, method } =
         entries::read(&args.inputs, args.input.entries.as_deref(), args.input.vector)?;
-    let context = ContextArgs {
-        space_id: Some(args.space_id.clone()),
-        model_id: Some(args.model_id.clone()),
-        pi_id: Some(args.pi_id.clone()),
-        space: None,
-        model: None,
-        pi: None,
-        members: args.members.clone(),
-    };
-    let context = input::context(&context, dim)?;
+    let context = input::leading_context(&args.context, dim)?;
     let method = match args.method {
         Some(method) => method.method(),
         None if args.whitening.is_some() && per_entry > 1 => Method::WhitenedCentroids,

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::fingerprint::{TokenRange, WhiteningFile, tokens};
 use super::source::{KeyFile, Part, SourceArgs};
-use crate::args::{Common, ContextArgs};
+use crate::args::{Common, LeadingContextArgs};
 use crate::exit::{Outcome, Output, Problem, hex};
 use crate::mirror::{ALIGNMENT, Members, check_paths, encode, frame_json, usage};
 use crate::verify::print_frame;
@@ -31,15 +31,8 @@ pub(crate) enum WhitenVerb {
 pub(crate) struct Fit {
     /// File to write; - for standard output
     pub(crate) out: PathBuf,
-    /// Id of the vector space
-    #[arg(value_name = "SPACE")]
-    pub(crate) space_id: String,
-    /// Id of the model
-    #[arg(value_name = "MODEL")]
-    pub(crate) model_id: String,
-    /// Id of the projection
-    #[arg(value_name = "PI")]
-    pub(crate) pi_id: String,
+    #[command(flatten)]
+    pub(crate) context: LeadingContextArgs,
     /// Keys of a document each: .npy [layers, heads, tokens, head_dim], or a state blob; - for standard input
     #[arg(required = true, value_name = "KEYS")]
     pub(crate) keys: Vec<PathBuf>,
@@ -57,9 +50,6 @@ pub(crate) struct Fit {
     pub(crate) shrink: f64,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// Further members of the context, as a JSON object: '{"layer":5}'
-    #[arg(long = "context", value_name = "JSON")]
-    pub(crate) members: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -109,16 +99,7 @@ fn fit(args: &Fit, out: &mut Output) -> Result<Outcome, Problem> {
     }
     let none = || Problem::Usage("there is no document".to_owned());
     let (mut fit, dim) = fit.ok_or_else(none)?;
-    let context = ContextArgs {
-        space_id: Some(args.space_id.clone()),
-        model_id: Some(args.model_id.clone()),
-        pi_id: Some(args.pi_id.clone()),
-        space: None,
-        model: None,
-        pi: None,
-        members: args.members.clone(),
-    };
-    let context = input::context(&context, dim)?;
+    let context = input::leading_context(&args.context, dim)?;
     let fitted = fit.fit(args.components.unwrap_or(dim), args.shrink).map_err(usage)?;
     let frame = fitted.to_frame(context.hash()).map_err(usage)?;
     let frame = frame.known_context(Some(context.as_str().as_bytes())).map_err(usage)?;
