@@ -878,7 +878,10 @@ impl fmt::Display for ErrorKind {
                 layers / 2
             ),
             Self::NoContext { field } => {
-                write!(f, "{field} carries no context (CONTEXT_V1), so nothing says that the model is the same")
+                write!(
+                    f,
+                    "{field} carries no context (CONTEXT_V1), so nothing says that the model is the same"
+                )
             }
             Self::ForeignSource { field } => {
                 write!(f, "the gist was not made from this ledger: {field} does not agree")

@@ -234,7 +234,10 @@ fn what_cannot_be_a_mask_is_refused() {
     assert!(GistMask::with_gists(5, 3..5).is_ok());
     if let Ok(long) = usize::try_from(u64::from(MAX_LEN) + 1) {
         let kind = GistMask::causal(long).unwrap_err().kind();
-        assert!(matches!(kind, ErrorKind::TooLarge { max: 0xFFFF_FFFF, found: 0x1_0000_0000, .. }), "{kind:?}");
+        assert!(
+            matches!(kind, ErrorKind::TooLarge { max: 0xFFFF_FFFF, found: 0x1_0000_0000, .. }),
+            "{kind:?}"
+        );
         assert_eq!(GistMask::from_parts(long - 3, 2, 1).unwrap_err().kind(), kind);
     }
     let kind = GistMask::from_parts(usize::MAX, 1, 0).unwrap_err().kind();

@@ -138,7 +138,9 @@ impl<'a> GistMask<'a> {
     pub fn with_gists(len: usize, gists: Range<usize>) -> Result<Self> {
         let causal = Self::causal(len)?;
         if gists.is_empty() {
-            return Err(Error::caller(ErrorKind::Argument { expected: "a mask with gists needs at least one" }));
+            return Err(Error::caller(ErrorKind::Argument {
+                expected: "a mask with gists needs at least one",
+            }));
         }
         check_end("the run of gists", gists.end, len)?;
         Ok(Self { start: gists.start, end: gists.end, ..causal })
