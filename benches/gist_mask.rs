@@ -1,5 +1,5 @@
-//! Masks of gists, 4,096 x 4,096, beside a fill of as many bytes: `cargo bench --bench gist_mask`. The same in NumPy:
-//! `python3 benches/gist_mask.py`.
+//! Masks of gists, 4,096 x 4,096, beside a fill of as many bytes: `cargo bench --bench gist_mask`. The same
+//! in NumPy: `python3 benches/gist_mask.py`.
 //!
 //! 4,000 tokens of context, 10 gists, 86 that follow; padding is 96 positions at the left.
 

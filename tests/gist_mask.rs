@@ -1,5 +1,5 @@
-//! Masks of gists: against those that the original code made (tests/data/gist/masks), against every pair of positions
-//! looked at by itself, and what is refused.
+//! Masks of gists: against those that the original code made (tests/data/gist/masks), against every pair of
+//! positions looked at by itself, and what is refused.
 // Tests state expectations by panicking.
 
 use std::ops::Range;
@@ -26,7 +26,8 @@ fn u32s(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|x| x.as_u64().unwrap() as u32).collect()
 }
 
-/// The whole mask as bytes, after bits and floats were found to say the same, by whole, by row and by stretch.
+/// The whole mask as bytes, after bits and floats were found to say the same, by whole, by row and by
+/// stretch.
 fn bytes(mask: &GistMask<'_>) -> Vec<u8> {
     let (n, width) = (mask.len(), mask.row_bytes());
     assert_eq!(width, n.div_ceil(8));
@@ -216,6 +217,20 @@ fn long_masks_are_what_the_spec_says() {
             }
         }
     }
+}
+
+/// The worked example of spec/gist.md, "The mask".
+#[test]
+fn the_worked_example() {
+    let ids = GistIds::new(&[901]).unwrap();
+    let mask = GistMask::from_tokens(&[1, 2, 3, 901, 4, 5, 0], ids).unwrap();
+    let mask = mask.with_padding(Padding::Bytes(&[1, 1, 1, 1, 1, 1, 0])).unwrap();
+    assert_eq!(mask.gists(), Some(3..4));
+    let mut bits = [0; 7];
+    mask.bits_into(0..7, &mut bits).unwrap();
+    assert_eq!(bits, [0x01, 0x03, 0x07, 0x0F, 0x18, 0x38, 0x00]);
+    mask.padded_rows(PaddedRows::Attend).bits_into(0..7, &mut bits).unwrap();
+    assert_eq!(bits, [0x01, 0x03, 0x07, 0x0F, 0x18, 0x38, 0x38]);
 }
 
 #[test]

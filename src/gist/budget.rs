@@ -1,9 +1,10 @@
 //! KV bytes of a full context beside those of gists.
 //!
-//! A model keeps a key and a value of `kv_heads * head_dim` elements for each token, in each layer; a gist costs as much as a
-//! token. What a compression of 4,000 tokens into 10 gists saves is thus known from the shape of the model: 400 times by
-//! tokens. The papers' and the original code's claims of 26 times and of 100 to 400 times are ratios by tokens; that by bytes
-//! is the same only if gists are kept in the same types.
+//! A model keeps a key and a value of `kv_heads * head_dim` elements for each token, in each layer; a gist
+//! costs as much as a token. What a compression of 4,000 tokens into 10 gists saves is thus known from the
+//! shape of the model: 400 times by tokens. What is claimed for gists, 26 times by the paper
+//! (arXiv:2304.08467) and 100 to 400 times by the original code (DNSity), is by tokens; the ratio by bytes is
+//! the same only if gists are kept in the same types.
 #![deny(clippy::arithmetic_side_effects)]
 
 use crate::engram::ggml::GgmlType;
@@ -12,7 +13,8 @@ use crate::wire::size;
 
 /// The part of a model's shape that its KV cache depends on; every layer is alike.
 ///
-/// For a model whose layers differ, such as those with sliding windows, add up a budget for each kind of layer.
+/// For a model whose layers differ, such as those with sliding windows, add up a budget for each kind of
+/// layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CacheShape {
     /// Layers that have a KV cache.
@@ -29,7 +31,8 @@ pub struct CacheShape {
 pub enum KvType {
     /// A type of llama.cpp's caches.
     Ggml(GgmlType),
-    /// 16-bit steps, as gist frames may hold (spec/beacon.md, "MU16"). The step itself, 4 bytes for all, is not counted.
+    /// 16-bit steps, as gist frames may hold (spec/beacon.md, "MU16"). The step itself, 4 bytes for all, is
+    /// not counted.
     Mu16,
 }
 
@@ -145,12 +148,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of `context` kept in full, and of `gists` that stand for it. More gists than tokens are allowed: the ratios
-    /// are then below 1.
+    /// The budget of `context` kept in full, and of `gists` that stand for it. More gists than tokens are
+    /// allowed: the ratios are then below 1.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if a number is 0; [`ErrorKind::Argument`] if `kv_heads * head_dim` is no whole number of a
-    /// quantised type's blocks; [`ErrorKind::Size`] over 64 bits.
+    /// [`ErrorKind::Shape`] if a number is 0; [`ErrorKind::Argument`] if `kv_heads * head_dim` is no whole
+    /// number of a quantised type's blocks; [`ErrorKind::Size`] over 64 bits.
     pub fn new(shape: &CacheShape, context: Kept, gists: Kept) -> Result<Self> {
         for (field, found) in [
             ("the number of layers", shape.layers.into()),
@@ -250,7 +253,8 @@ mod tests {
         Budget::new(&shape, Kept { tokens, keys: ty(keys), values: ty(values) }, gists)
     }
 
-    /// By hand: 32 layers of 1,024 keys and 1,024 values; ggml's blocks of 32 are 34 bytes (q8_0) and 18 (q4_0).
+    /// By hand: 32 layers of 1,024 keys and 1,024 values; ggml's blocks of 32 are 34 bytes (q8_0) and 18
+    /// (q4_0).
     #[test]
     fn bytes_are_those_worked_by_hand() {
         for (keys, values, token) in [

@@ -1,8 +1,8 @@
 //! Attention masks of gists: who may look at what (spec/gist.md, "The mask").
 //!
-//! Row i of a mask is the query at position i, column j the key at position j. What a row sees is one run of columns,
-//! out of which padding is taken: a row is a fill or a copy, never a loop over bits, and a mask is a few numbers until
-//! a row of it is asked for.
+//! Row i of a mask is the query at position i, column j the key at position j. What a row sees is one run of
+//! columns, out of which padding is taken: a row is a fill or a copy, never a loop over bits, and a mask is a
+//! few numbers until a row of it is asked for.
 //!
 //! The masks are those of gist tokens (arXiv:2304.08467, section 3.2).
 #![deny(clippy::arithmetic_side_effects)]
@@ -51,7 +51,8 @@ pub enum Padding<'a> {
     Bytes(&'a [u8]),
     /// `true` is a token.
     Bools(&'a [bool]),
-    /// Packed as rows of the mask are, 1 is a token. Rows of bits are fastest from these, see [`pack_padding_into`].
+    /// Packed as rows of the mask are, 1 is a token; see [`pack_padding_into`]. Best for bits that are asked for
+    /// row by row; for rows of bytes and floats, [`Bytes`](Self::Bytes) are several times as fast.
     Bits(&'a [u8]),
 }
 
@@ -61,15 +62,16 @@ pub enum PaddedRows {
     /// Nothing.
     #[default]
     Blank,
-    /// What a token at their position would: the mask of the original code (DNSity), which blanks the columns twice in place
-    /// of columns and rows.
+    /// What a token at their position would: the mask of the original code (DNSity), which blanks the columns
+    /// twice in place of columns and rows.
     Attend,
 }
 
 /// The attention mask of a text with gists.
 ///
-/// A position sees itself and those before it. Gists are one run of positions, from the first gist token to the last, with
-/// whatever stands between them. Positions after the run see nothing of what is before it. Without gists the mask is causal.
+/// A position sees itself and those before it. Gists are one run of positions, from the first gist token to
+/// the last, with whatever stands between them. Positions after the run see nothing of what is before it.
+/// Without gists the mask is causal.
 ///
 /// ```
 /// use bitwire::gist::mask::{GistIds, GistMask};
@@ -84,8 +86,8 @@ pub enum PaddedRows {
 /// # Ok::<(), bitwire::Error>(())
 /// ```
 ///
-/// Memory: the mask borrows the padding and holds nothing else. A row is asked for at a time, or any stretch of rows;
-/// for a batch, one mask per text.
+/// Memory: the mask borrows the padding and holds nothing else. A row is asked for at a time, or any stretch
+/// of rows; for a batch, one mask per text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GistMask<'a> {
     len: usize,
@@ -133,8 +135,8 @@ impl<'a> GistMask<'a> {
     /// `len` positions of which `gists` are gists.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] over [`MAX_LEN`]; [`ErrorKind::Argument`] if `gists` is empty; [`ErrorKind::PastEnd`] if it
-    /// reaches past `len`.
+    /// [`ErrorKind::TooLarge`] over [`MAX_LEN`]; [`ErrorKind::Argument`] if `gists` is empty;
+    /// [`ErrorKind::PastEnd`] if it reaches past `len`.
     pub fn with_gists(len: usize, gists: Range<usize>) -> Result<Self> {
         let causal = Self::causal(len)?;
         if gists.is_empty() {
@@ -149,7 +151,8 @@ impl<'a> GistMask<'a> {
     /// `context` positions, then `gists`, then `rest`. With `gists` 0 the mask is causal.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] over [`MAX_LEN`] positions together; [`ErrorKind::Size`] if their number overflows.
+    /// [`ErrorKind::TooLarge`] over [`MAX_LEN`] positions together; [`ErrorKind::Size`] if their number
+    /// overflows.
     pub fn from_parts(context: usize, gists: usize, rest: usize) -> Result<Self> {
         let sum = context.checked_add(gists).and_then(|sum| sum.checked_add(rest));
         let len = sum.ok_or(Error::caller(ErrorKind::Size { field: "the mask's length" }))?;
@@ -159,8 +162,8 @@ impl<'a> GistMask<'a> {
         }
     }
 
-    /// The mask of a text: its gists reach from the first token that is one to the last, with whatever stands between.
-    /// Without any the mask is causal.
+    /// The mask of a text: its gists reach from the first token that is one to the last, with whatever stands
+    /// between. Without any the mask is causal.
     ///
     /// Looks at the tokens before the first and after the last: time `n log k` for `k` ids.
     ///
@@ -174,13 +177,13 @@ impl<'a> GistMask<'a> {
         }
     }
 
-    /// Hides the columns of padding from all rows and, unless [`padded_rows`](Self::padded_rows) says otherwise, all columns
-    /// from the rows of padding. Padding may stand anywhere.
+    /// Hides the columns of padding from all rows and, unless [`padded_rows`](Self::padded_rows) says
+    /// otherwise, all columns from the rows of padding. Padding may stand anywhere.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if there is not one entry a position (of bits: not their bytes); [`ErrorKind::Bool`] at the
-    /// first byte that is neither 0 nor 1; [`ErrorKind::SpareBits`] at the last byte of bits if those past the last position
-    /// are not 0.
+    /// [`ErrorKind::Shape`] if the padding has not one entry a position (bits: not the bytes of so many);
+    /// [`ErrorKind::Bool`] at the first byte that is neither 0 nor 1; [`ErrorKind::SpareBits`] at the last
+    /// byte of bits if those past the last position are not 0.
     pub fn with_padding(self, padding: Padding<'a>) -> Result<Self> {
         let needed = match padding {
             Padding::Bits(_) => self.row_bytes(),
@@ -245,8 +248,8 @@ impl<'a> GistMask<'a> {
         (self.end > 0).then_some(self.start..self.end)
     }
 
-    /// The columns from the first to the last that `row` may see; those of padding in between are hidden all the same.
-    /// Empty for a blank row, and past the last.
+    /// The columns from the first to the last that `row` may see; those of padding in between are hidden all
+    /// the same. Empty for a blank row, and past the last.
     ///
     /// For kernels that skip whole blocks of columns.
     #[must_use]
@@ -291,8 +294,9 @@ impl<'a> GistMask<'a> {
         pairs
     }
 
-    /// One row as bits into `out` of [`row_bytes`](Self::row_bytes) bytes: column j is bit `j % 8` of byte `j / 8`, the lowest
-    /// bit first, 1 if seen; spare bits are 0. This is NumPy's `packbits(row, bitorder="little")`.
+    /// One row as bits into `out` of [`row_bytes`](Self::row_bytes) bytes: 1 if seen, else 0. Column j is bit
+    /// `j % 8` of byte `j / 8`, the lowest bit first; spare bits are 0. In NumPy this is
+    /// `packbits(row, bitorder="little")`.
     ///
     /// # Errors
     /// As [`bits_into`](Self::bits_into).
@@ -318,11 +322,12 @@ impl<'a> GistMask<'a> {
 
     /// Rows as [bits](Self::row_bits_into), one after the other; `0..len` is the whole mask.
     ///
-    /// Each row is a fill or a copy. Padding given as bytes is packed once for all `rows`: in the place of the last of them.
+    /// Each row is a fill or a copy. Padding given as bytes is packed once for all `rows`: in the place of
+    /// the last of them.
     ///
     /// # Errors
-    /// [`ErrorKind::PastEnd`] for rows past the last; [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if `out` has not
-    /// the length of so many rows; [`ErrorKind::Size`] if that is over 64 bits.
+    /// [`ErrorKind::PastEnd`] for rows past the last; [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`]
+    /// if `out` has not the length of so many rows; [`ErrorKind::Size`] if that is over 64 bits.
     pub fn bits_into(&self, rows: Range<usize>, out: &mut [u8]) -> Result<()> {
         let width = self.row_bytes();
         self.check("the bits", &rows, width, out.len())?;
@@ -382,8 +387,8 @@ impl<'a> GistMask<'a> {
         Ok(())
     }
 
-    /// Rows as what is [added](Self::row_additive_into) to the scores of attention, before softmax; `0..len` is the whole
-    /// mask.
+    /// Rows as what is [added](Self::row_additive_into) to the scores of attention, before softmax; `0..len`
+    /// is the whole mask.
     ///
     /// `blocked` is below 0: [`f32::MIN`] (torch's `finfo.min`) leaves softmax of a blank row uniform, where
     /// [`f32::NEG_INFINITY`] makes it NaN.
@@ -391,8 +396,7 @@ impl<'a> GistMask<'a> {
     /// # Errors
     /// [`ErrorKind::Argument`] if `blocked` is not below 0; else as [`bits_into`](Self::bits_into).
     pub fn additive_into(&self, rows: Range<usize>, blocked: f32, out: &mut [f32]) -> Result<()> {
-        // Of a NaN it would be false as well.
-        if !(blocked < 0.0) {
+        if blocked.is_nan() || blocked >= 0.0 {
             let expected = "what hides a column has to be below 0: f32::MIN or minus infinity, say";
             return Err(Error::caller(ErrorKind::Argument { expected }));
         }
@@ -429,8 +433,8 @@ impl<'a> GistMask<'a> {
 /// [`Padding::Bits`]: worth it where rows are asked for one by one.
 ///
 /// # Errors
-/// [`ErrorKind::Bool`] at the first byte that is neither 0 nor 1; [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if
-/// `out` has another length.
+/// [`ErrorKind::Bool`] at the first byte that is neither 0 nor 1; [`ErrorKind::BufferTooSmall`] or
+/// [`ErrorKind::Shape`] if `out` has another length.
 pub fn pack_padding_into(padding: &[u8], out: &mut [u8]) -> Result<()> {
     check_bools(padding)?;
     check_len("the bits", padding.len().div_ceil(8) as u64, out.len() as u64)?;
@@ -480,7 +484,8 @@ fn pack(bytes: &[u8], out: &mut [u8]) {
     }
 }
 
-/// Of a row of bits: sets the bytes that have none of `columns` to 0; gives back the others, and which the first of them is.
+/// Of a row of bits: sets the bytes that have none of `columns` to 0; gives back the others, and which the
+/// first of them is.
 fn clear_around<'b>(columns: &Range<usize>, row: &'b mut [u8]) -> (&'b mut [u8], usize) {
     let (start, end) = if columns.is_empty() { (0, 0) } else { (columns.start / 8, columns.end.div_ceil(8)) };
     let (seen, after) = row.split_at_mut(end.min(row.len()));

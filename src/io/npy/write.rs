@@ -154,7 +154,8 @@ pub fn write_array_bytes(
     Ok(())
 }
 
-/// An array in C order that is written piece by piece, byte for byte as `numpy.save` writes it: for arrays larger than memory.
+/// An array in C order that is written piece by piece, byte for byte as `numpy.save` writes it: for arrays
+/// larger than memory.
 ///
 /// ```
 /// use bitwire::io::npy::{ArrayWriter, Dtype};

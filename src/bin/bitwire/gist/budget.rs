@@ -9,13 +9,16 @@ use crate::exit::{Outcome, Output, Problem};
 
 /// Compare the KV bytes of a full context with those of gists
 ///
-/// A gist takes as much as a token: keys and values of kv-heads * head-dim elements in each layer. The ratio by tokens is the
-/// one that papers state; the ratio by bytes is another if gists are kept in other types than the context.
+/// A gist takes as much as a token: keys and values of kv-heads * head-dim elements in each layer. The ratio
+/// by tokens is the one that papers state; the ratio by bytes is another if gists are kept in other types
+/// than the context.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
     bitwire gist budget --layers 32 --kv-heads 8 --head-dim 128 --context 4000 --gists 10\n\n\
-    Types: f32, f16, bf16, mu16 (16-bit steps), and those of llama.cpp's caches, q8_0, q5_1, q5_0, q4_1, q4_0 and iq4_nl.\n\
-    For a model whose layers differ, such as one with sliding windows, add up a budget for each kind of layer.")]
+    Types: f32, f16, bf16, mu16 (16-bit steps), and those of llama.cpp's caches, q8_0, q5_1, q5_0, q4_1, q4_0 \
+    and iq4_nl.\n\
+    For a model whose layers differ, such as one with sliding windows, add up a budget for each kind of \
+    layer.")]
 pub(crate) struct BudgetArgs {
     /// Layers of the model
     #[arg(long, value_name = "L", allow_negative_numbers = true)]

@@ -17,18 +17,19 @@ use crate::input;
 
 /// Make the attention mask of a text with gists, or draw it
 ///
-/// A position sees itself and what is before it; what comes after the gists sees the gists and not what is before them. Gists
-/// reach from the first gist token to the last, with whatever stands between them. Without any the mask is causal. Positions
-/// of padding see nothing and are seen by none.
+/// A position sees itself and what is before it; what comes after the gists sees the gists and not what is
+/// before them. Gists reach from the first gist token to the last, with whatever stands between them. Without
+/// any the mask is causal. Positions of padding see nothing and are seen by none.
 #[derive(Args)]
 #[command(group(ArgGroup::new("text").required(true).args(["tokens", "context"])))]
 #[command(after_help = "Examples:\n  \
     bitwire gist mask --tokens prompt.npy --gist-ids 32000,32001,32002 mask.npy\n  \
     bitwire gist mask --context 8 --gists 2 --rest 4 --pad-left 1\n\n\
-    Mask files, for n positions: bits are u1 [n, n / 8 rounded up], the lowest bit first, as numpy.packbits(bitorder=\"little\"); \
+    Mask files, for n positions: bits are u1 [n, n / 8 rounded up], the lowest bit first, \
+    as numpy.packbits(bitorder=\"little\"); \
     bytes are u1 [n, n] of 1 and 0; additive is f4 [n, n], 0 where seen.\n\
-    TOKENS and padding are .npy arrays of integers, .u16 or .u32 files (little-endian), or else text: decimal numbers apart \
-    by white space.")]
+    TOKENS and padding are .npy arrays of integers, .u16 or .u32 files (little-endian), or else text: \
+    decimal numbers apart by white space.")]
 pub(crate) struct MaskArgs {
     /// File to write (.npy); - for standard output; without it, masks of up to 64 positions are drawn
     #[arg(value_name = "OUT")]
