@@ -1,7 +1,7 @@
 //! Attention masks of gists: who may look at what (spec/gist.md, "The mask").
 //!
 //! Row i of a mask is the query at position i, column j the key at position j. What a row sees is one run of
-//! columns, out of which padding is taken: a row is a fill or a copy, never a loop over bits, and a mask is a
+//! columns, out of which padding is taken: a row is a fill or a copy, never a loop over its bits, and a mask is a
 //! few numbers until a row of it is asked for.
 //!
 //! The masks are those of gist tokens (arXiv:2304.08467, section 3.2).
@@ -52,7 +52,7 @@ pub enum Padding<'a> {
     /// `true` is a token.
     Bools(&'a [bool]),
     /// Packed as rows of the mask are, 1 is a token; see [`pack_padding_into`]. Best for bits that are asked for
-    /// row by row; for rows of bytes and floats, [`Bytes`](Self::Bytes) are several times as fast.
+    /// row by row.
     Bits(&'a [u8]),
 }
 
@@ -379,9 +379,7 @@ impl<'a> GistMask<'a> {
             match self.tokens {
                 Tokens::All => seen.fill(1),
                 Tokens::Bytes(bytes) => copy(seen, bytes.get(columns).unwrap_or_default()),
-                Tokens::Bits(bits) => {
-                    seen.iter_mut().zip(columns).for_each(|(to, column)| *to = bit(bits, column).into());
-                }
+                Tokens::Bits(bits) => unpack(bits, columns.start, seen),
             }
         }
         Ok(())
@@ -413,7 +411,12 @@ impl<'a> GistMask<'a> {
                     seen.iter_mut().zip(bytes).for_each(|(to, &byte)| *to = value(byte != 0));
                 }
                 Tokens::Bits(bits) => {
-                    seen.iter_mut().zip(columns).for_each(|(to, column)| *to = value(bit(bits, column)));
+                    const STAGE: usize = 256;
+                    let mut bytes = [0; STAGE];
+                    for (seen, first) in seen.chunks_mut(STAGE).zip(columns.step_by(STAGE)) {
+                        unpack(bits, first, bytes.get_mut(..seen.len()).unwrap_or_default());
+                        seen.iter_mut().zip(bytes).for_each(|(to, byte)| *to = value(byte != 0));
+                    }
                 }
             }
         }
@@ -482,6 +485,25 @@ fn pack(bytes: &[u8], out: &mut [u8]) {
         copy(&mut eight, rest);
         *to = gather(eight);
     }
+}
+
+/// The bits from `first` on as bytes of 1 and 0.
+fn unpack(bits: &[u8], first: usize, out: &mut [u8]) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Bit k of byte k: what is left of a byte that stands in all eight.
+    const DIAGONAL: u64 = 0x8040_2010_0804_0201;
+    // A lane that is not 0 is at most 80, and gets its highest bit set without a carry.
+    const CARRY: u64 = 0x7F7F_7F7F_7F7F_7F7F;
+    let whole = first.div_ceil(8).saturating_mul(8);
+    let (head, rest) = out.split_at_mut(whole.saturating_sub(first).min(out.len()));
+    head.iter_mut().zip(first..).for_each(|(to, at)| *to = bit(bits, at).into());
+    let (eights, tail) = rest.as_chunks_mut::<8>();
+    let done = eights.len().saturating_mul(8);
+    for (to, &byte) in eights.iter_mut().zip(bits.get(whole / 8..).unwrap_or_default()) {
+        let lanes = u64::from(byte).wrapping_mul(ONES) & DIAGONAL;
+        *to = ((lanes.wrapping_add(CARRY) >> 7) & ONES).to_le_bytes();
+    }
+    tail.iter_mut().zip(whole.saturating_add(done)..).for_each(|(to, at)| *to = bit(bits, at).into());
 }
 
 /// Of a row of bits: sets the bytes that have none of `columns` to 0; gives back the others, and which the
