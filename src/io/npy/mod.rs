@@ -18,7 +18,8 @@ pub(crate) use data::{read_floats, read_scalar};
 pub use header::{Dtype, Header, MAGIC, MAX_DIMS, MAX_HEADER, Order};
 pub use matrix::{MatrixReader, Row};
 pub use write::{
-    write_array_bytes, write_array_f32, write_array_f64, write_blocks, write_matrix_f32, write_matrix_f64,
+    ArrayWriter, write_array_bytes, write_array_f32, write_array_f64, write_blocks, write_matrix_f32,
+    write_matrix_f64,
 };
 
 /// Bytes handed out between two reads. Large enough that a system call costs little, small enough to stay in

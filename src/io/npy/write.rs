@@ -51,14 +51,16 @@ fn check_dims(dims: &[u64]) -> Result<()> {
     Ok(())
 }
 
+const WRONG_LENGTH: ErrorKind =
+    ErrorKind::Argument { expected: "the number of values has to be the product of the array's dimensions" };
+
 /// Checks that `shape` is the shape of `len` elements of `size` bytes.
 fn check_shape(shape: &[u64], len: usize, size: usize) -> Result<()> {
     check_dims(shape)?;
     let elements = wire::size("the array", 0, shape)?;
     wire::size("the array", 0, &[elements, size as u64])?;
     if elements != len as u64 {
-        let expected = "the number of values has to be the product of the array's dimensions";
-        return Err(Error::caller(ErrorKind::Argument { expected }));
+        return Err(Error::caller(WRONG_LENGTH));
     }
     Ok(())
 }
@@ -143,8 +145,73 @@ pub fn write_array_bytes(
     shape: &[u64],
     bytes: &[u8],
 ) -> Result<(), Cause> {
+    let (descr, size) = described(dtype)?;
+    let whole = bytes.len().is_multiple_of(size);
+    let len = bytes.len().checked_div(size).filter(|_| whole).unwrap_or(usize::MAX);
+    check_shape(shape, len, size)?;
+    writer.write_all(&header_bytes(descr, shape))?;
+    writer.write_all(bytes)?;
+    Ok(())
+}
+
+/// An array in C order that is written piece by piece, byte for byte as `numpy.save` writes it: for arrays
+/// larger than memory.
+///
+/// ```
+/// use bitwire::io::npy::{ArrayWriter, Dtype};
+///
+/// let mut file = ArrayWriter::new(Vec::new(), Dtype::U8, &[2, 3])?;
+/// file.write(&[1, 2, 3])?;
+/// file.write(&[4, 5, 6])?;
+/// assert_eq!(file.finish()?.len(), 128 + 6);
+/// # Ok::<(), bitwire::io::Cause>(())
+/// ```
+#[derive(Debug)]
+pub struct ArrayWriter<W> {
+    writer: W,
+    left: u64,
+}
+
+impl<W: Write> ArrayWriter<W> {
+    /// Writes the header. `writer` had better be buffered if pieces are small.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] for [`Dtype::Other`]; [`ErrorKind::NpyDims`] over [`MAX_DIMS`] dimensions;
+    /// [`ErrorKind::Size`] if the array is over 64 bits; or the writer's own.
+    pub fn new(mut writer: W, dtype: Dtype, shape: &[u64]) -> Result<Self, Cause> {
+        let (descr, size) = described(dtype)?;
+        check_dims(shape)?;
+        let elements = wire::size("the array", 0, shape)?;
+        let left = wire::size("the array", 0, &[elements, size as u64])?;
+        writer.write_all(&header_bytes(descr, shape))?;
+        Ok(Self { writer, left })
+    }
+
+    /// The next bytes: elements, little-endian.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] if they are more than are left, and none is written then; or the writer's own.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Cause> {
+        self.left = self.left.checked_sub(bytes.len() as u64).ok_or(Error::caller(WRONG_LENGTH))?;
+        Ok(self.writer.write_all(bytes)?)
+    }
+
+    /// Checks that all was written, and gives back the writer, which is not flushed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] if bytes are missing.
+    pub fn finish(self) -> Result<W, Cause> {
+        if self.left > 0 {
+            return Err(Error::caller(WRONG_LENGTH).into());
+        }
+        Ok(self.writer)
+    }
+}
+
+/// NumPy's spelling of a type, and the size of an element.
+fn described(dtype: Dtype) -> Result<(&'static str, usize)> {
     let unknown = Error::caller(ErrorKind::Argument { expected: "an element type of a known size" });
-    let (descr, size) = match dtype {
+    Ok(match dtype {
         Dtype::I8 => ("|i1", 1),
         Dtype::U8 => ("|u1", 1),
         Dtype::F16 => ("<f2", 2),
@@ -157,12 +224,44 @@ pub fn write_array_bytes(
         Dtype::F64 => ("<f8", 8),
         Dtype::I64 => ("<i8", 8),
         Dtype::U64 => ("<u8", 8),
-        Dtype::Other => return Err(unknown.into()),
-    };
-    let whole = bytes.len().is_multiple_of(size);
-    let len = bytes.len().checked_div(size).filter(|_| whole).unwrap_or(usize::MAX);
-    check_shape(shape, len, size)?;
-    writer.write_all(&header_bytes(descr, shape))?;
-    writer.write_all(bytes)?;
-    Ok(())
+        Dtype::Other => return Err(unknown),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn an_array_in_pieces_is_the_array_as_a_whole() {
+        let bytes: Vec<u8> = (0..24).collect();
+        for (dtype, shape) in
+            [(Dtype::U8, &[2, 12][..]), (Dtype::F32, &[2, 3]), (Dtype::F64, &[3]), (Dtype::I16, &[12, 1])]
+        {
+            let mut whole = Vec::new();
+            write_array_bytes(&mut whole, dtype, shape, &bytes).unwrap();
+            for piece in [1, 7, 24] {
+                let mut file = ArrayWriter::new(Vec::new(), dtype, shape).unwrap();
+                bytes.chunks(piece).for_each(|piece| file.write(piece).unwrap());
+                assert_eq!(file.finish().unwrap(), whole);
+            }
+        }
+    }
+
+    #[test]
+    fn too_much_or_too_little_is_refused() {
+        let new = |shape| ArrayWriter::new(Vec::new(), Dtype::F32, shape);
+        let refused =
+            |cause: Result<(), Cause>, expected: &str| assert_eq!(cause.unwrap_err().to_string(), expected);
+        let expected = "the number of values has to be the product of the array's dimensions";
+        refused(new(&[2]).unwrap().write(&[0; 9]), expected);
+        let mut file = new(&[2]).unwrap();
+        file.write(&[0; 7]).unwrap();
+        refused(file.finish().map(drop), expected);
+        assert_eq!(new(&[0, 5]).unwrap().finish().unwrap().len(), 128);
+        assert!(new(&[1 << 62]).is_err() && new(&[1; 9]).is_err());
+        let other = ArrayWriter::new(Vec::new(), Dtype::Other, &[1]).map(drop);
+        refused(other, "an element type of a known size");
+    }
 }

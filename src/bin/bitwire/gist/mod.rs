@@ -1,12 +1,22 @@
 //! The gist verbs.
 
+mod budget;
+mod mask;
+
 use clap::Subcommand;
 
 use crate::exit::{Outcome, Output, Problem};
 
 #[derive(Subcommand)]
-pub(crate) enum GistVerb {}
+#[allow(clippy::large_enum_variant)] // there is one, for one run
+pub(crate) enum GistVerb {
+    Mask(mask::MaskArgs),
+    Budget(budget::BudgetArgs),
+}
 
-pub(crate) fn run(verb: GistVerb, _out: &mut Output) -> Result<Outcome, Problem> {
-    match verb {}
+pub(crate) fn run(verb: GistVerb, out: &mut Output) -> Result<Outcome, Problem> {
+    match verb {
+        GistVerb::Mask(args) => mask::mask(&args, out),
+        GistVerb::Budget(args) => budget::budget(&args, out),
+    }
 }
