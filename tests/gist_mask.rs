@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use bitwire::ErrorKind;
-use bitwire::gist::mask::{GistIds, GistMask, MAX_LEN, PaddedRows, Padding, pack_padding_into};
+use bitwire::gist::GistIds;
+use bitwire::gist::mask::{GistMask, MAX_LEN, PaddedRows, Padding, pack_padding_into};
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -11,37 +11,9 @@ use core::ops::Range;
 
 use zerocopy::IntoBytes;
 
+use super::GistIds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::{check_len, size};
-
-/// The ids of a model's gist tokens, increasing, so that one is found by halving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GistIds<'a>(&'a [u32]);
-
-impl<'a> GistIds<'a> {
-    /// The ids in `sorted`. None at all is allowed: then no token is a gist.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Order`] if they do not increase strictly.
-    pub fn new(sorted: &'a [u32]) -> Result<Self> {
-        if sorted.is_sorted_by(|a, b| a < b) {
-            return Ok(Self(sorted));
-        }
-        Err(Error::caller(ErrorKind::Order { field: "a gist token's id" }))
-    }
-
-    /// Whether `token` is a gist. Logarithmic in the number of ids.
-    #[must_use]
-    pub fn contains(&self, token: u32) -> bool {
-        self.0.binary_search(&token).is_ok()
-    }
-
-    /// The ids.
-    #[must_use]
-    pub const fn as_slice(&self) -> &'a [u32] {
-        self.0
-    }
-}
 
 /// Which positions are tokens and which are padding, one entry a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +46,8 @@ pub enum PaddedRows {
 /// Without gists the mask is causal.
 ///
 /// ```
-/// use bitwire::gist::mask::{GistIds, GistMask};
+/// use bitwire::gist::GistIds;
+/// use bitwire::gist::mask::GistMask;
 ///
 /// // Three of context, one gist, two that come after.
 /// let mask = GistMask::from_tokens(&[1, 2, 3, 901, 4, 5], GistIds::new(&[900, 901, 902])?)?;

@@ -12,14 +12,13 @@ pub struct GistIds<'a> {
 }
 
 impl<'a> GistIds<'a> {
-    /// The ids, in increasing order.
+    /// The ids, in increasing order. None at all is allowed: then no token is a gist.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if they do not strictly increase: a text is searched with one comparison for each halving of
-    /// the list.
+    /// [`ErrorKind::Order`] if they do not strictly increase: an id is looked up by halving.
     pub fn new(ids: &'a [u32]) -> Result<Self> {
         if !ids.is_sorted_by(|a, b| a < b) {
-            return Err(Error::caller(ErrorKind::Argument { expected: "gist ids that strictly increase" }));
+            return Err(Error::caller(ErrorKind::Order { field: "a gist token's id" }));
         }
         Ok(Self { ids })
     }
@@ -89,7 +88,7 @@ mod tests {
         assert_eq!(split.kind(), ErrorKind::SplitGists { end: 2, next: 4 });
         assert_eq!(ids.only_run(&[]).unwrap_err().kind(), ErrorKind::NoGists);
         for ids in [&[2, 1][..], &[1, 1]] {
-            assert!(matches!(GistIds::new(ids).unwrap_err().kind(), ErrorKind::Argument { .. }));
+            assert!(matches!(GistIds::new(ids).unwrap_err().kind(), ErrorKind::Order { .. }));
         }
     }
 }

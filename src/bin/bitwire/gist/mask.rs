@@ -4,7 +4,8 @@ use std::io::{self, Cursor, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use bitwire::gist::mask::{GistIds, GistMask, PaddedRows, Padding};
+use bitwire::gist::GistIds;
+use bitwire::gist::mask::{GistMask, PaddedRows, Padding};
 use bitwire::io::Cause;
 use bitwire::io::npy::{self, ArrayWriter, Dtype, Header};
 use bitwire::io::output::write_whole;
