@@ -137,7 +137,7 @@ class NonFinite(Exception):
 
 
 def store(bits, dim, element, delta_q16):
-    """bits: of f32s; delta_q16: None for the automatic step. What is found, and what was lost where the documents state it."""
+    """bits: of f32s; delta_q16: None for the automatic step."""
     if element == MU16:
         for i, x in enumerate(bits):
             if not f32_finite(x):
@@ -155,16 +155,17 @@ def store(bits, dim, element, delta_q16):
         stored = list(bits) if element == F32 else [encode(decode(x, F32), element) for x in bits]
         payload = joined(stored, element)
         kept = [decode(x, element) for x in stored]
-    found = {"element": element, "delta_q16": delta_q16, "payload": payload.hex()}
-    if all(map(f32_finite, bits)):
-        if any(x[1] == "inf" for x in kept):
-            found["max_error"] = found["rms_error"] = f64_hex(math.inf)
-            return found
-        errors = [abs(number(a) - number(decode(x, F32))) for a, x in zip(kept, bits)]
-        found["max_error"] = f64_hex(float(max(errors)))
-        found["rms_error"] = f64_hex(math.sqrt(float(sum(e * e for e in errors) / len(errors))))
-        found["saturated"] = saturated
-    return found
+    # a finite value never becomes NaN
+    pairs = [(a, decode(x, F32)) for a, x in zip(kept, bits) if f32_finite(x)]
+    if any(a[1] == "inf" for a, _ in pairs):
+        max_error = rms_error = math.inf
+    else:
+        errors = [abs(number(a) - number(x)) for a, x in pairs]
+        max_error = float(max(errors, default=0))
+        rms_error = math.sqrt(float(sum(e * e for e in errors) / max(len(errors), 1)))
+    return {
+        "element": element, "delta_q16": delta_q16, "payload": payload.hex(), "max_error": f64_hex(max_error), "rms_error": f64_hex(rms_error), "saturated": saturated,
+    }
 
 
 def number(value):
@@ -704,6 +705,12 @@ def store_cases(c):
                 payload=joined([nan, nan, nan, nan, nan, inf, inf | 0x8000, 0], element).hex())
     c.store("f32-nan", "f32 keeps every NaN", [0x7FC00000, 0x7F800001, 0xFFC00000, 0xFF800001, 0x7F800000, 0xFF800000], F32,
             payload=joined([0x7FC00000, 0x7F800001, 0xFFC00000, 0xFF800001, 0x7F800000, 0xFF800000], F32).hex())
+    for element in (F16, BF16, F32):
+        values = drawn(rng, F32, 24)
+        values[5], values[11], values[23] = 0x7FC00001, 0xFF800000, 0x7F800000
+        c.store("%s-some-nan" % NAME[element], "values that are not finite count for nothing in the errors", values, element, shape=(1, 1, 3, 4))
+        c.store("%s-all-nan" % NAME[element], "no value is finite", [0x7FC00000, 0xFF800000], element, shape=(1, 1, 1, 1), max_error=f64_hex(0.0), rms_error=f64_hex(0.0), saturated=0)
+    c.store("f16-overflow-nan", "one becomes infinite, another was", f32(70000, "inf", "nan", 1), F16, max_error=f64_hex(math.inf), rms_error=f64_hex(math.inf), saturated=0)
     # MU16
     for delta in (1, 3, 1000, 1024, 65537, U32_MAX):
         c.store("i16-step-%d" % delta, "a step of %d" % delta, drawn(rng, F32, 24, 12), MU16, delta, shape=(1, 1, 3, 4))
