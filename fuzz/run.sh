@@ -31,10 +31,10 @@ bin=${CARGO_TARGET_DIR:-target}/$host/release
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target" "artifacts/$target"
     seeds=("corpus/$target")
-    # These take frames as well, and those of ledgers, mirrors and engrams.
+    # These take frames as well, and those of ledgers, mirrors, engrams and gists.
     case $target in
     beacon) corpus=(frame) ;;
-    inspect) corpus=(frame chunk mirror engram_index whitening) ;;
+    inspect) corpus=(frame chunk mirror engram_index whitening gist) ;;
     index) corpus=(chunk index) ;;
     *) corpus=("$target") ;;
     esac

@@ -5,6 +5,7 @@ use crate::engram::index::Index as EngramIndex;
 use crate::engram::whitening::Whitening;
 use crate::error::Result;
 use crate::frame::{Frame, Kind};
+use crate::gist::GistView;
 use crate::ledger::{Chunk, Index};
 use crate::mirror::{Blocks, MirrorView};
 
@@ -23,6 +24,7 @@ impl Frame<'_> {
             Kind::LEDGER_CHUNK => Chunk::from_frame(self).map(|_| ()),
             Kind::LEDGER_INDEX => Index::from_frame(self).map(|_| ()),
             Kind::MIRROR => MirrorView::from_frame(self).map(|_| ()),
+            Kind::GIST => GistView::from_frame(self).map(|_| ()),
             Kind::BLOCKS => Blocks::from_frame(self).map(|_| ()),
             Kind::ENGRAM_INDEX => EngramIndex::from_frame(self).map(|_| ()),
             Kind::WHITENING => Whitening::from_frame(self).map(|_| ()),

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use bitwire::beacon::mu16::Step;
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Against, StepChoice, Window, WindowOptions};
+use bitwire::engram::KeyShape;
 use bitwire::engram::index::{Entry, IndexOptions, Method, Metric, OwnedIndex, VectorType};
 use bitwire::engram::whitening::Whitening;
 use bitwire::frame::{Config, Context, ContextHash, Element, FrameBuilder, Key, Kind, TlvType};
 use bitwire::fuzzing::TARGETS;
+use bitwire::gist::GistBuilder;
 use bitwire::ledger::{
     Chunk, ChunkBuilder, Encoding, IndexBuilder, Passkey, Proof, Span, encode_marks, encoded_marks_len,
 };
@@ -509,6 +511,47 @@ fn engram_indexes() -> Vec<Vec<u8>> {
     frames
 }
 
+/// Gists of every type of component; each plain, and with all that one can carry.
+fn gists() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    let scalars = [Scalar::F32, Scalar::F16, Scalar::Bf16, Scalar::Mu16(Step::new(1024).unwrap())];
+    for (i, scalar) in scalars.into_iter().enumerate() {
+        for (j, [layers, heads, tokens, head_dim]) in
+            [[1, 1, 1, 1], [2, 1, 3, 2], [1, 3, 2, 5], [2, 2, 2, 70]].into_iter().enumerate()
+        {
+            let shape = KeyShape { layers, heads, tokens, head_dim };
+            let count = layers * 2 * heads * tokens * head_dim;
+            // As floats of a few sizes, and a NaN and an infinity among them.
+            let component = |k: u32| match (scalar, k % 41) {
+                (Scalar::F32, 7) => 0x7F80_0001u32.to_le_bytes().to_vec(),
+                (Scalar::F32, _) => ((k * 37 % 101) as f32 / 8.0 - 5.0).to_le_bytes().to_vec(),
+                (Scalar::F16, 9) => 0xFC00u16.to_le_bytes().to_vec(),
+                (Scalar::F16, _) => (0x3000 + (k * 611 % 0x1800) as u16).to_le_bytes().to_vec(),
+                (Scalar::Bf16, 3) => 0x7F81u16.to_le_bytes().to_vec(),
+                (Scalar::Bf16, _) => (0xBE00 + (k * 97 % 0x300) as u16).to_le_bytes().to_vec(),
+                (Scalar::Mu16(_), _) => ((k * 7919) as u16).to_le_bytes().to_vec(),
+            };
+            let payload: Vec<u8> = (0..count).flat_map(component).collect();
+            let context =
+                Context::with_members("s", "m", "", head_dim, r#"{"a":{"dim":3},"rope":"é"}"#).unwrap();
+            let gist = GistBuilder::new(shape, scalar, &payload).unwrap();
+            frames.push(gist.to_frame(context.hash()).unwrap().encode().unwrap());
+            let root = [i as u8 + 1; 32];
+            let gist =
+                gist.source(1000 * j as u64, Some(&root)).metadata(["{\"é\": \"\u{1F600}\"}", ""][j % 2]);
+            let frame =
+                gist.to_frame(context.hash()).unwrap().context_json(context.as_str().as_bytes()).unwrap();
+            frames.push(frame.encode().unwrap());
+            if i == j {
+                frames.push(
+                    frame.digest().align_payload(64).sign(&Key::new(&[9; 32]).unwrap()).encode().unwrap(),
+                );
+            }
+        }
+    }
+    frames
+}
+
 fn whitenings() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for (dim, outputs) in [(1, 1), (3, 2), (17, 5), (33, 33)] {
@@ -548,6 +591,7 @@ fn built(target: &str) -> Vec<Vec<u8>> {
         "recovery" => ledger_files(),
         "engram_index" => engram_indexes(),
         "whitening" => whitenings(),
+        "gist" => gists(),
         "state" => states(),
         "mirror" => mirror_frames(),
         "diff" => differences(),
@@ -671,9 +715,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             }));
         }
     }
-    if matches!(target, "engram_index" | "whitening") {
+    if matches!(target, "engram_index" | "whitening" | "gist") {
         let small = built(target).into_iter().filter(|frame| frame.len() < 400);
-        for frame in small.step_by(if target == "whitening" { 3 } else { 11 }) {
+        for frame in small.step_by(if target == "engram_index" { 11 } else { 3 }) {
             seeds.extend((0..frame.len() * 8).map(|bit| {
                 let mut frame = frame.clone();
                 frame[bit / 8] ^= 1 << (bit % 8);
@@ -682,7 +726,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         }
     }
     if target == "inspect" {
-        seeds.extend([engram_indexes(), whitenings()].concat());
+        seeds.extend([engram_indexes(), whitenings(), gists()].concat());
         let frames = built("chunk");
         seeds.extend([frames[..6].concat(), frames[3..8].concat()]);
         seeds.extend(frames);
@@ -710,6 +754,7 @@ fn write_seeds() {
         "diff",
         "engram_index",
         "frame",
+        "gist",
         "mirror",
         "mirrors",
         "proof",
@@ -748,7 +793,15 @@ fn run(name: &str, rounds: usize) {
         let mut bytes = random.pick(&seeds).clone();
         if matches!(
             name,
-            "frame" | "beacon" | "chunk" | "index" | "inspect" | "mirror" | "engram_index" | "whitening"
+            "frame"
+                | "beacon"
+                | "chunk"
+                | "index"
+                | "inspect"
+                | "mirror"
+                | "engram_index"
+                | "whitening"
+                | "gist"
         ) && random.below(2) == 0
         {
             mutate_tlvs(&mut bytes, &mut random);
@@ -782,6 +835,7 @@ bodies! {
     diff: 1000,
     engram_index: 2000,
     frame: 1000,
+    gist: 2000,
     index: 3000,
     inspect: 300,
     ledger: 200,

@@ -5,11 +5,13 @@
 use bitwire::beacon::mu16::Step;
 use bitwire::beacon::stats::Sigma;
 use bitwire::beacon::{Beacon, CalibrationBuilder, Drift, Reference, Results, Weights};
+use bitwire::engram::KeyShape;
 use bitwire::engram::index::{
     self as engram_index, Entry, IndexOptions, Method, Metric, OwnedIndex, VectorType,
 };
 use bitwire::engram::whitening::Whitening;
 use bitwire::frame::{Config, Context, ContextHash, Element, Frame, FrameBuilder, Kind, TlvType, crc16};
+use bitwire::gist::{GistBuilder, GistView};
 use bitwire::inspect::{Content, MAX_SPANS, Report, Verdict, inspect};
 use bitwire::ledger::{
     Chunk, ChunkBuilder, Encoding, Index, IndexBuilder, Passkey, Span, encode_marks, encoded_marks_len,
@@ -32,6 +34,7 @@ fn parsers(bytes: &[u8]) -> (Vec<Error>, usize) {
         Kind::LEDGER_CHUNK => errors.extend(Chunk::from_frame(&frame).err()),
         Kind::LEDGER_INDEX => errors.extend(Index::from_frame(&frame).err()),
         Kind::MIRROR => errors.extend(MirrorView::from_frame(&frame).err()),
+        Kind::GIST => errors.extend(GistView::from_frame(&frame).err()),
         Kind::BLOCKS => errors.extend(Blocks::from_frame(&frame).err()),
         Kind::ENGRAM_INDEX => errors.extend(engram_index::Index::from_frame(&frame).err()),
         Kind::WHITENING => errors.extend(Whitening::from_frame(&frame).err()),
@@ -658,6 +661,39 @@ fn engrams() -> Vec<Vec<u8>> {
     ]
 }
 
+/// A gist of [layers, heads, tokens, head_dim] whose components are `bytes` repeated.
+fn gist(shape: [u32; 4], scalar: Scalar, bytes: &[u8], metadata: Option<&str>, source: u64) -> Vec<u8> {
+    let [layers, heads, tokens, head_dim] = shape;
+    let shape = KeyShape { layers, heads, tokens, head_dim };
+    let len = shape.layers * 2 * shape.heads * shape.tokens * shape.head_dim * scalar.size() as u32;
+    let payload: Vec<u8> = bytes.iter().copied().cycle().take(len as usize).collect();
+    let root = [0xA5; 32];
+    let builder = GistBuilder::new(shape, scalar, &payload).unwrap();
+    let mut builder = builder.source(source, (source > 1).then_some(&root));
+    if let Some(text) = metadata {
+        builder = builder.metadata(text);
+    }
+    let context = Context::new("space", "model", "", head_dim).unwrap();
+    let frame = builder.to_frame(context.hash()).unwrap();
+    frame.context_json(context.as_str().as_bytes()).unwrap().encode().unwrap()
+}
+
+/// Each type of component, small enough for every bit.
+fn gists() -> Vec<Vec<u8>> {
+    // 1.0, -2.0, 0.5 and others that differ by their number.
+    let f32: Vec<u8> = (0..64).flat_map(|i| (i as f32 / 4.0 - 2.0).to_le_bytes()).collect();
+    let f16: Vec<u8> = (0..64u16).flat_map(|i| (0x3C00 + i * 64).to_le_bytes()).collect();
+    let bf16: Vec<u8> = (0..64u16).flat_map(|i| (0xBF80 + i * 8).to_le_bytes()).collect();
+    let int: Vec<u8> = (0..64i16).flat_map(|i| (i * 100 - 3000).to_le_bytes()).collect();
+    let text = "{\"m\u{e9}\": \"\u{1b}[2J\", \"num_gist_tokens\": 2}";
+    vec![
+        gist([1, 2, 2, 3], Scalar::F32, &f32, None, 1000),
+        gist([2, 1, 1, 2], Scalar::F16, &f16, Some(text), 1),
+        gist([1, 1, 1, 7], Scalar::Bf16, &bf16, Some(""), 0),
+        gist([1, 1, 2, 2], Scalar::Mu16(Step::new(1024).unwrap()), &int, Some("no JSON"), u64::MAX),
+    ]
+}
+
 /// A frame of a ledger and how a field or a byte of it is changed, then digest and CRC-16 made good.
 fn tampered() -> impl Strategy<Value = Vec<u8>> {
     tampered_of(ledger())
@@ -712,6 +748,11 @@ proptest! {
     }
 
     #[test]
+    fn agrees_on_tampered_gists(bytes in tampered_of(gists())) {
+        check(&bytes);
+    }
+
+    #[test]
     fn agrees_on_ledger_files(order in proptest::collection::vec(0..6usize, 0..4), bad in tampered(), at in 0..6usize) {
         let frames = ledger();
         let mut file: Vec<&[u8]> = order.iter().map(|i| &frames[*i][..]).collect();
@@ -756,6 +797,15 @@ fn agrees_on_every_bit_of_blocks_and_mirrors() {
 fn agrees_on_every_bit_of_engrams() {
     let frames = engrams();
     for frame in [&frames[4], &frames[6]] {
+        agrees_on_every_bit(frame);
+    }
+    frames.iter().for_each(|frame| assert!(check(frame).is_valid()));
+}
+
+#[test]
+fn agrees_on_every_bit_of_gists() {
+    let frames = gists();
+    for frame in [&frames[1], &frames[3]] {
         agrees_on_every_bit(frame);
     }
     frames.iter().for_each(|frame| assert!(check(frame).is_valid()));
@@ -1194,6 +1244,58 @@ fn golden_engram() {
         text += &format!("== {title} ==\n\n{}\n", check(&bytes));
     }
     golden("engram.txt", &text);
+}
+
+/// A gist of each type of component; long ones; damaged ones.
+#[cfg(feature = "hmac")]
+#[test]
+fn golden_gist() {
+    let frames = gists();
+    let with = |frame: &[u8], changes: &[(usize, u8)]| {
+        let mut bytes = frame.to_vec();
+        changes.iter().for_each(|&(at, byte)| bytes[at] = byte);
+        reseal(&mut bytes);
+        bytes
+    };
+    let at = |frame: &[u8], tlv_type: u8| {
+        usize::try_from(Frame::parse(frame).unwrap().0.tlv(tlv_type).unwrap().value_offset()).unwrap()
+    };
+    let (plain, half) = (&frames[0], &frames[1]);
+    let (value, text) = (at(plain, TlvType::GIST), at(half, TlvType::GIST_METADATA));
+    let end = plain.len();
+    let without = {
+        let mut bytes = plain.clone();
+        bytes.drain(value - 3..value + 56);
+        reseal(&mut bytes);
+        bytes
+    };
+    let floats: Vec<u8> = (0..97).flat_map(|i| (i as f32 / 4.0).to_le_bytes()).collect();
+    let mut all = String::new();
+    for (title, bytes) in [
+        ("a gist in f32", plain.clone()),
+        ("a gist in f16 with metadata", half.clone()),
+        ("a gist in bf16 of no known source", frames[2].clone()),
+        ("a gist in MU16", frames[3].clone()),
+        ("a large gist", gist([4, 2, 10, 64], Scalar::F32, &floats, Some(&"long ".repeat(500)), 4096)),
+        (
+            "components that are not finite",
+            with(plain, &[(end - 3, 0x7F), (end - 4, 0xC0), (end - 7, 0xFF), (end - 8, 0x80)]),
+        ),
+        // The element; layers, tokens, dim.
+        ("a gist with breaches", with(plain, &[(16, 2), (value + 3, 0), (value + 11, 0), (26, 4)])),
+        ("a shape that does not fit", with(plain, &[(value + 11, 3), (value + 15, 4)])),
+        ("a shape beyond 64 bits", with(plain, &[(value, 0xFF), (value + 4, 0xFF), (value + 8, 0xFF)])),
+        ("metadata that is not UTF-8", with(half, &[(text + 3, b'x')])),
+        ("GIST_V1 is missing", without),
+        ("a bit of a row", {
+            let mut bytes = plain.clone();
+            bytes[end - 10] ^= 4;
+            bytes
+        }),
+    ] {
+        all += &format!("== {title} ==\n\n{}\n", check(&bytes));
+    }
+    golden("gist.txt", &all);
 }
 
 #[cfg(feature = "hmac")]

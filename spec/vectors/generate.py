@@ -2,7 +2,8 @@
 """Independent reader and writer of the formats, and the test vectors.
 
 Made from spec/README.md, spec/frame.md and spec/beacon.md alone; the ledger is in ledger.py, blocks and mirrors
-in mirror.py, certificates in certificate.py, states, the index and the whitening in engram.py. Standard library only.
+in mirror.py, certificates in certificate.py, states, the index and the whitening in engram.py, gists in gist.py.
+Standard library only.
 
     python3 spec/vectors/generate.py             write the vectors
     python3 spec/vectors/generate.py --check     exit 1 unless the files on disk are current
@@ -32,13 +33,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MAGIC = b"BIT\x01"
 (CONFIG, FLAGS, CALIB, RESULTS) = (0x01, 0x02, 0x03, 0x04)
 (CHUNK, INDEX, MIRROR, GIST, ENGRAM) = (0x10, 0x11, 0x12, 0x13, 0x14)
-(CONTEXT, MARKS, DIGEST, HMAC, PAD, END) = (0x80, 0x81, 0xF0, 0xF1, 0xFE, 0xFF)
+(CONTEXT, MARKS, GIST_METADATA, DIGEST, HMAC, PAD, END) = (0x80, 0x81, 0x82, 0xF0, 0xF1, 0xFE, 0xFF)
 
 # type -> (shortest, longest) length
 LENGTHS = {
     CONFIG: (24, 24), FLAGS: (4, 4), CALIB: (32, 65535), RESULTS: (0, 65535),
     CHUNK: (24, 24), INDEX: (88, 88), MIRROR: (48, 48), GIST: (56, 56), ENGRAM: (24, 24),
-    CONTEXT: (0, 65535), MARKS: (4, 65535), DIGEST: (33, 33), HMAC: (33, 33), PAD: (0, 65535), END: (0, 0),
+    CONTEXT: (0, 65535), MARKS: (4, 65535), GIST_METADATA: (0, 65535), DIGEST: (33, 33), HMAC: (33, 33), PAD: (0, 65535), END: (0, 0),
 }
 
 # offset and format of CONFIG_V1's fields
@@ -1108,7 +1109,8 @@ def frame_cases():
     ok("flag-alert", "ALERT is for the beacon's view", Frame(flags=ALERT))
     ok("flag-baseline", "BASELINE is for the beacon's view", Frame(flags=BASELINE))
     ok("flag-all", "all legal bits, with a MAC", Frame(flags=0xFFFF0006).seal(False, KEY))
-    for type_ in (0x82, 0x8F, 0x90, 0xC0, 0xEE, 0xEF):
+    ok("skip-82", "GIST_METADATA_V1 that is not UTF-8: the frame parser does not look inside, and any kind may carry it", Frame().put(0x82, b"\xde\xad"))
+    for type_ in (0x83, 0x8F, 0x90, 0xC0, 0xEE, 0xEF):
         ok("skip-%02x" % type_, "an unknown TLV of 80-EF is skipped", Frame().put(type_, b"\xde\xad"))
     ok("skip-empty", "an unknown TLV of 0 bytes", Frame().put(0x90, b""))
     ok("skip-many", "many unknown TLVs", Frame().put(0x82, b"1").put(0x83, b"").put(0xA0, b"333").put(0xEF, b"\xff\x00\x00"))
@@ -2405,6 +2407,7 @@ def main(arguments):
     sys.dont_write_bytecode = True
     import certificate
     import engram
+    import gist
     import ledger
     import mirror
     self_test()
@@ -2412,12 +2415,13 @@ def main(arguments):
     mirror.self_test()
     certificate.self_test()
     engram.self_test()
+    gist.self_test()
     if arguments == ["--example"]:
         print(example(), end="")
         return 0
     stale = []
     for name, cases in (("frame", frame_cases()), ("beacon", beacon_cases()), ("context", context_cases()), ("mu16", mu16_cases()),
-                        *((name, made()) for name, made in ledger.FILES + mirror.FILES + certificate.FILES + engram.FILES)):
+                        *((name, made()) for name, made in ledger.FILES + mirror.FILES + certificate.FILES + engram.FILES + gist.FILES)):
         path = os.path.join(HERE, name + ".json")
         text = render(cases)
         if arguments:

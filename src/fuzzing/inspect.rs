@@ -9,6 +9,7 @@ use crate::engram::index::Index as EngramIndex;
 use crate::engram::whitening::Whitening;
 use crate::error::{Error, ErrorKind};
 use crate::frame::{Frame, Key, Kind, TlvType};
+use crate::gist::GistView;
 use crate::inspect::{Content, MAX_SPANS, Report, Verdict, inspect_with_key};
 use crate::ledger::{Chunk, Index};
 use crate::mirror::{Blocks, MirrorView};
@@ -75,6 +76,7 @@ fn parsers(bytes: &[u8], offset: u64) -> Vec<Error> {
                 Kind::LEDGER_CHUNK => errors.extend(Chunk::from_frame(&frame).err()),
                 Kind::LEDGER_INDEX => errors.extend(Index::from_frame(&frame).err()),
                 Kind::MIRROR => errors.extend(MirrorView::from_frame(&frame).err()),
+                Kind::GIST => errors.extend(GistView::from_frame(&frame).err()),
                 Kind::BLOCKS => errors.extend(Blocks::from_frame(&frame).err()),
                 Kind::ENGRAM_INDEX => errors.extend(EngramIndex::from_frame(&frame).err()),
                 Kind::WHITENING => errors.extend(Whitening::from_frame(&frame).err()),

@@ -19,6 +19,7 @@ mod certificate;
 mod context;
 mod engram;
 mod frame;
+mod gist;
 mod inspect;
 mod ledger_files;
 mod ledger_frames;
@@ -33,6 +34,7 @@ mod proof;
 mod recovery;
 mod safetensors;
 mod second_engram;
+mod second_gist;
 mod second_ledger;
 mod second_mirror;
 mod second_reader;
@@ -45,6 +47,7 @@ pub use certificate::certificate;
 pub use context::context;
 pub use engram::{engram_index, whitening};
 pub use frame::frame;
+pub use gist::gist;
 pub use inspect::inspect;
 pub use ledger_files::ledger;
 pub use ledger_frames::{chunk, index};
@@ -78,6 +81,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("diff", diff),
     ("engram_index", engram_index),
     ("frame", frame),
+    ("gist", gist),
     ("index", index),
     ("inspect", inspect),
     ("ledger", ledger),

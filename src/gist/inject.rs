@@ -18,7 +18,8 @@ impl<'a> GistView<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::ContextDiffers`] for another model; [`ErrorKind::NoContext`] if the gist carries no context;
-    /// [`ErrorKind::Context`] if either is no canonical context.
+    /// [`ErrorKind::Context`] if either has no `dim` where a canonical context has it. Nothing else of them is checked: of texts
+    /// that are not canonical none is taken for equal that differs in more than `dim`.
     pub fn for_model(&self, context_json: &[u8]) -> Result<Injection<'a>> {
         let no_context = ErrorKind::NoContext { field: "the gist" };
         let own = self.frame().context_json().ok_or(Error::caller(no_context))?;

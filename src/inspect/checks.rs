@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 
 use super::walk::{Anatomy, Config, Verify};
-use super::{engram, ledger, mirror};
+use super::{engram, gist, ledger, mirror};
 use crate::beacon::Results;
 use crate::beacon::stats::Sigma;
 use crate::error::ErrorKind;
@@ -34,6 +34,7 @@ pub(super) fn check(frame: &mut Anatomy<'_>, key: Option<Verify<'_>>) {
         Some(config) if config.kind == Kind::LEDGER_CHUNK => ledger::check_chunk(frame, config),
         Some(config) if config.kind == Kind::LEDGER_INDEX => ledger::check_index(frame, config),
         Some(config) if config.kind == Kind::MIRROR => mirror::check_mirror(frame, config),
+        Some(config) if config.kind == Kind::GIST => gist::check_gist(frame, config),
         Some(config) if config.kind == Kind::BLOCKS => mirror::check_blocks(frame, config),
         Some(config) if config.kind == Kind::ENGRAM_INDEX => engram::check_index(frame, config),
         Some(config) if config.kind == Kind::WHITENING => engram::check_whitening(frame, config),

@@ -267,6 +267,7 @@ const fn has_view(kind: Kind) -> bool {
             | K::MIRROR
             | K::BLOCKS
             | K::ENGRAM_INDEX
+            | K::GIST
             | K::WHITENING
     )
 }
@@ -327,6 +328,7 @@ impl Explainer<'_, '_> {
         text.push_str(&self.ledger_note(piece));
         text.push_str(&self.mirror_note(piece));
         text.push_str(&self.engram_note(piece));
+        text.push_str(&self.gist_note(piece));
         // The length has a line of its own if it is wrong.
         if self.out.next_finding_in(piece.at.saturating_add(1), piece.value_at()) {
             self.out.emit(1, label.clone(), true, |_| format!("TLV {:02X}", piece.tlv_type));
@@ -343,6 +345,7 @@ impl Explainer<'_, '_> {
             TlvType::CALIB_STATS => self.spread(piece, &label, is_views),
             TlvType::RESULTS => self.out.text(len, &format!("{label}.text"), is_views),
             TlvType::CONTEXT => self.out.text(len, &format!("{label}.text"), true),
+            TlvType::GIST_METADATA => self.out.text(len, &format!("{label}.text"), is_views),
             TlvType::LEDGER_MARKS => self.marks(piece, &label, is_views),
             TlvType::DIGEST | TlvType::HMAC => self.hash(piece, &label),
             TlvType::PAD => self.out.emit(len, format!("{label}.zeros"), true, |bytes| {
@@ -373,12 +376,14 @@ impl Explainer<'_, '_> {
             // What the frame's rules say nothing about is checked by the view's; of hashes of what is not here
             // they say nothing either.
             let is_frames = matches!(field, "element" | "reserved" | "delta_q16" | "payload_len");
-            let checked = (is_views && !matches!(field, "root" | "master_digest" | "whitening_prefix"))
+            let checked = (is_views
+                && !matches!(field, "root" | "master_digest" | "whitening_prefix" | "source_root"))
                 || (is_config && (has_view || is_frames));
             let text = |bytes: &[u8]| {
                 let also = match tlv_type {
                     TlvType::MIRROR => Self::mirror_field_note(field, bytes),
                     TlvType::ENGRAM_INDEX => Self::engram_field_note(field, bytes),
+                    TlvType::GIST => Self::gist_field_note(field, bytes),
                     _ => "",
                 };
                 format!("{}{also}{note}", show(form, bytes))
@@ -454,6 +459,7 @@ impl Explainer<'_, '_> {
         self.ledger_payload(len);
         self.mirror_payload(len);
         self.engram_payload(len);
+        self.gist_payload(len);
         self.whitening_payload(len);
         let len = frame.payload_end.saturating_sub(self.out.pos.max(frame.payload_at));
         for (part, element, len) in parts(config, element, len) {

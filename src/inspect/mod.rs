@@ -19,15 +19,17 @@
 //!
 //! Chunks of a ledger that follow one another are held to the ledger's rules as well: ids, positions, contexts, marks.
 //!
-//! What the bytes have to be is stated in spec/frame.md, spec/beacon.md, spec/ledger.md, spec/mirror.md and
-//! spec/engram.md.
+//! What the bytes have to be is stated in spec/frame.md, spec/beacon.md, spec/ledger.md, spec/mirror.md,
+//! spec/engram.md and spec/gist.md.
 
 mod checks;
 mod engram;
 mod explain;
 mod explain_engram;
+mod explain_gist;
 mod explain_ledger;
 mod explain_mirror;
+mod gist;
 mod json;
 mod ledger;
 mod mirror;

@@ -124,14 +124,14 @@ pub(super) const fn layout(tlv_type: u8) -> Layout {
     }
 }
 
-/// The kind that a TLV of 03 to 7F, or LEDGER_MARKS_V1, belongs to.
+/// The kind that a TLV of 03 to 7F, LEDGER_MARKS_V1 or GIST_METADATA_V1 belongs to.
 pub(super) const fn owner(tlv_type: u8) -> Option<Kind> {
     Some(match tlv_type {
         TlvType::CALIB_STATS | TlvType::RESULTS => Kind::BEACON,
         TlvType::LEDGER_CHUNK | TlvType::LEDGER_MARKS => Kind::LEDGER_CHUNK,
         TlvType::LEDGER_INDEX => Kind::LEDGER_INDEX,
         TlvType::MIRROR => Kind::MIRROR,
-        TlvType::GIST => Kind::GIST,
+        TlvType::GIST | TlvType::GIST_METADATA => Kind::GIST,
         TlvType::ENGRAM_INDEX => Kind::ENGRAM_INDEX,
         _ => return None,
     })
@@ -255,7 +255,8 @@ mod tests {
             include_str!("../../spec/beacon.md"),
             include_str!("../../spec/ledger.md"),
             include_str!("../../spec/mirror.md"),
-            include_str!("../../spec/engram.md")
+            include_str!("../../spec/engram.md"),
+            include_str!("../../spec/gist.md")
         );
         for (tlv_type, heading) in [
             (TlvType::CONFIG, "\n## CONFIG_V1\n"),
@@ -265,6 +266,7 @@ mod tests {
             (TlvType::LEDGER_MARKS, "\n### LEDGER_MARKS_V1\n"),
             (TlvType::MIRROR, "\n### MIRROR_V1\n"),
             (TlvType::ENGRAM_INDEX, "\n### ENGRAM_INDEX_V1\n"),
+            (TlvType::GIST, "\n## GIST_V1\n"),
         ] {
             let section = spec.split(heading).nth(1).unwrap();
             let rows = section.lines().skip_while(|line| *line != "| off | size | field |").skip(2);

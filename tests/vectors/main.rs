@@ -3,6 +3,7 @@
 
 mod certificate;
 mod engram;
+mod gist;
 #[cfg(feature = "std")]
 mod ledger;
 mod mirror;
