@@ -836,6 +836,7 @@ bodies! {
     engram_index: 2000,
     frame: 1000,
     gist: 2000,
+    gist_mask: 1000,
     index: 3000,
     inspect: 300,
     ledger: 200,

@@ -20,6 +20,7 @@ mod context;
 mod engram;
 mod frame;
 mod gist;
+mod gist_mask;
 mod inspect;
 mod ledger_files;
 mod ledger_frames;
@@ -48,6 +49,7 @@ pub use context::context;
 pub use engram::{engram_index, whitening};
 pub use frame::frame;
 pub use gist::gist;
+pub use gist_mask::gist_mask;
 pub use inspect::inspect;
 pub use ledger_files::ledger;
 pub use ledger_frames::{chunk, index};
@@ -82,6 +84,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("engram_index", engram_index),
     ("frame", frame),
     ("gist", gist),
+    ("gist_mask", gist_mask),
     ("index", index),
     ("inspect", inspect),
     ("ledger", ledger),
