@@ -48,7 +48,9 @@ pub struct LedgerRecall<'a, S> {
 pub enum LedgerFault {
     /// The sample has no id to find its spans by.
     NoId,
-    /// The ledger is damaged or cannot be read, or has no such span.
+    /// The ledger has no spans of the sample's id.
+    NoSpan,
+    /// The ledger is damaged or cannot be read.
     Ledger(LedgerError),
     /// The ledger has another context under the sample's id.
     ContextDiffers,
@@ -69,8 +71,14 @@ impl<'a, S: Source> LedgerRecall<'a, S> {
     /// Any [`LedgerFault`].
     pub fn answer(&self, planted: &Planted) -> Result<String, LedgerFault> {
         let id = planted.id.as_deref().ok_or(LedgerFault::NoId)?;
-        let context = self.reader.span(&context_name(id)).map_err(LedgerFault::Ledger)?;
-        let needle = self.reader.span(&needle_name(id)).map_err(LedgerFault::Ledger)?;
+        let failed = |error| match error {
+            LedgerError::Refused(error) if matches!(error.kind(), ErrorKind::Unknown { .. }) => {
+                LedgerFault::NoSpan
+            }
+            error => LedgerFault::Ledger(error),
+        };
+        let context = self.reader.span(&context_name(id)).map_err(failed)?;
+        let needle = self.reader.span(&needle_name(id)).map_err(failed)?;
         if needle.start < context.start || needle.end() > context.end() {
             return Err(LedgerFault::NeedleOutside);
         }
@@ -100,6 +108,7 @@ impl fmt::Display for LedgerFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoId => f.write_str("the sample has no id to find its spans by"),
+            Self::NoSpan => f.write_str("the ledger has no spans of that name"),
             Self::Ledger(error) => error.fmt(f),
             Self::ContextDiffers => f.write_str("the ledger's context is not that of the sample"),
             Self::NeedleOutside => f.write_str("the needle's span is not within that of its context"),

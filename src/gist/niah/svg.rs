@@ -51,10 +51,10 @@ impl Scores {
         };
         let left = 46 + longest(&rows);
         let slanted = longest(&columns) + 6 > width;
-        let under = if slanted { 16 + longest(&columns) * 7 / 10 } else { 22 };
+        let under = if slanted { 28 + longest(&columns) * 7 / 10 } else { 22 };
         let (right, bottom) = (left + width * across, TOP + height * down.max(1));
         let axis_title = bottom + under + 18;
-        let full_height = (axis_title + if ledger.is_some() { 46 } else { 16 }).max(TOP + SCALE_HEIGHT + 30);
+        let full_height = (axis_title + if ledger.is_some() { 46 } else { 16 }).max(TOP + SCALE_HEIGHT + 60);
         let summary = self.total().to_string();
         let words = longest_of(&[title.chars().count() * 9, summary.len() * 6]);
         let full_width = (right + 100).max(left + words + 16);
@@ -140,6 +140,20 @@ impl Scores {
         }
         writeln!(out, r#"<text x="{scale}" y="{}">found</text>"#, TOP + SCALE_HEIGHT + 20)?;
 
+        let places = (0..rows.len()).flat_map(|row| (0..columns.len()).map(move |column| (row, column)));
+        if places
+            .into_iter()
+            .any(|(row, column)| self.cell(row, column).is_none_or(|tally| tally.samples == 0))
+        {
+            let y = TOP + SCALE_HEIGHT + 34;
+            writeln!(
+                out,
+                r#"<rect x="{scale}" y="{y}" width="14" height="12" fill="{}"/>"#,
+                Colour(NOTHING)
+            )?;
+            writeln!(out, r#"<text x="{}" y="{}">no sample</text>"#, scale + 20, y + 10)?;
+        }
+
         if let Some(tally) = ledger {
             let y = axis_title + 28;
             writeln!(
@@ -184,7 +198,7 @@ fn colour(tally: &Tally) -> [u8; 3] {
 
 /// Whether white stands out on it more than black: by the luminance of ITU-R BT.601.
 fn is_dark([red, green, blue]: [u8; 3]) -> bool {
-    0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue) < 140.0
+    0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue) < 120.0
 }
 
 struct Colour([u8; 3]);

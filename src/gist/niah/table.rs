@@ -20,12 +20,13 @@ impl Tally {
         })
     }
 
-    /// `80% 57-93 (5)`
-    fn short(&self) -> String {
+    /// The rate and the number of samples, and below them the interval: `80% (5)` and `38-96`.
+    fn lines(&self) -> [String; 2] {
         let Some((percent, (low, high))) = self.whole_percent().zip(self.interval()) else {
-            return "-".to_string();
+            return ["-".to_string(), String::new()];
         };
-        format!("{percent}% {:.0}-{:.0} ({})", low * 100.0, high * 100.0, self.samples)
+        let (low, high) = (low * 100.0, high * 100.0);
+        [format!("{percent}% ({})", self.samples), format!("{low:.0}-{high:.0}")]
     }
 }
 
@@ -45,8 +46,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// The table: a row for each depth, a column for each length, each with its rate in percent, the interval of 95 % and
-/// the number of samples. Lines are as wide as they have to be.
+/// The table: for each depth two lines, and a column for each length: the rate in percent with the number of samples in brackets,
+/// and below it the interval of 95 %. Lines are as wide as they have to be.
 impl fmt::Display for Scores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows: Vec<Vec<String>> = Vec::new();
@@ -54,17 +55,21 @@ impl fmt::Display for Scores {
         head.extend(self.lengths().map(|(band, _)| band.to_string()));
         head.push("all".to_string());
         rows.push(head);
+        let mut push = |label: String, tallies: Vec<Tally>| {
+            let (mut rates, mut intervals) = (std::vec![label], std::vec![String::new()]);
+            for [rate, interval] in tallies.iter().map(Tally::lines) {
+                rates.push(rate);
+                intervals.push(interval);
+            }
+            rows.push(rates);
+            // No line of nothing for a depth without samples.
+            rows.extend(intervals.iter().any(|interval| !interval.is_empty()).then_some(intervals));
+        };
         for (row, (band, of_depth)) in self.depths().enumerate() {
-            let mut cells = std::vec![band.to_string()];
-            let columns = self.lengths().len();
-            cells.extend((0..columns).map(|column| self.cell(row, column).unwrap_or_default().short()));
-            cells.push(of_depth.short());
-            rows.push(cells);
+            let cells = (0..self.lengths().len()).map(|column| self.cell(row, column).unwrap_or_default());
+            push(band.to_string(), cells.chain([of_depth]).collect());
         }
-        let mut last = std::vec!["all".to_string()];
-        last.extend(self.lengths().map(|(_, tally)| tally.short()));
-        last.push(self.total().short());
-        rows.push(last);
+        push("all".to_string(), self.lengths().map(|(_, tally)| tally).chain([self.total()]).collect());
 
         let mut widths: Vec<usize> = Vec::new();
         for row in &rows {
