@@ -102,7 +102,7 @@ pub mod ledger;
 #[cfg(feature = "alloc")]
 mod memory;
 pub mod mirror;
-#[cfg(any(test, feature = "linalg", feature = "niah"))]
+#[cfg(any(all(test, feature = "alloc"), feature = "linalg", feature = "niah"))]
 mod random;
 #[cfg(test)]
 mod spec_tables;

@@ -26,7 +26,7 @@ impl Mt19937 {
     }
 
     /// Seeded as `init_by_array` does. An empty key counts as one of a zero.
-    #[cfg(any(test, feature = "niah"))]
+    #[cfg(feature = "niah")]
     #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // Places are 1 to N - 1, and below the key's length.
     pub(crate) fn from_key(key: &[u32]) -> Self {
         let key = if key.is_empty() { &[0] } else { key };

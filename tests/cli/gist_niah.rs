@@ -188,6 +188,12 @@ fn the_ledger_is_measured() {
     let svg = String::from_utf8(folder.read("a.svg")).unwrap();
     assert!(svg.contains("Exact recall of the ledger: 20 of 20, 100%"));
 
+    for over in ["s.ledger", "s.ledger.idx"] {
+        folder
+            .bitwire(&format!("gist score a.jsonl --ledger s.ledger --svg {over}"))
+            .refused(&format!("{over}: is an input, and would be overwritten"));
+    }
+
     // One bit of one passkey, in the ledger's second chunk.
     let mut ledger = folder.read("s.ledger");
     let samples = lines(&folder, "s.jsonl");

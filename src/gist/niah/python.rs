@@ -132,7 +132,9 @@ mod tests {
             assert_eq!(needle, row["choices"].as_str().unwrap());
         }
         let mut random = PythonRandom::new(5);
-        (0..10_000).for_each(|_| drop(random.random()));
+        for _ in 0..10_000 {
+            random.random();
+        }
         assert_eq!(random.bits(32), draws["seed_5_after_20000"].as_u64().unwrap());
     }
 

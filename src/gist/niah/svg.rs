@@ -56,8 +56,9 @@ impl Scores {
         let axis_title = bottom + under + 18;
         let full_height = (axis_title + if ledger.is_some() { 46 } else { 16 }).max(TOP + SCALE_HEIGHT + 60);
         let summary = self.total().to_string();
-        let words = longest_of(&[title.chars().count() * 9, summary.len() * 6]);
-        let full_width = (right + 100).max(left + words + 16);
+        let words =
+            longest_of(&[title.chars().map(|c| if c.is_ascii() { 10 } else { 17 }).sum(), summary.len() * 6]);
+        let full_width = (right + 120).max(left + words + 16);
 
         writeln!(
             out,

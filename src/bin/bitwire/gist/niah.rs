@@ -258,12 +258,12 @@ fn context() -> Result<bitwire::frame::Context, bitwire::Error> {
 }
 
 /// A ledger and its index.
-fn files_of(ledger: &Path) -> Result<[PathBuf; 2], Problem> {
+pub(super) fn files_of(ledger: &Path) -> Result<[PathBuf; 2], Problem> {
     let paths = LedgerPath::new(ledger)?;
     Ok([Part::Ledger, Part::Index].map(|part| paths.path(part).to_owned()))
 }
 
-fn not_over(out: &Path, inputs: &[PathBuf]) -> Result<(), Problem> {
+pub(super) fn not_over(out: &Path, inputs: &[PathBuf]) -> Result<(), Problem> {
     let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
     input::not_over(out, &inputs)
 }

@@ -1,7 +1,7 @@
 //! `gist score`.
 
 use std::io::{BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bitwire::gist::niah::{
     Band, Join, JoinError, LedgerFault, LedgerRecall, Planted, Rule, Scorer, Scores, Tally, read_answers,
@@ -11,6 +11,7 @@ use bitwire::io::Escaped;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::niah;
 use crate::args::Common;
 use crate::exit::{Outcome, Output, Problem};
 use crate::ledger::Ledger;
@@ -76,9 +77,11 @@ pub(crate) fn score(args: &Score, out: &mut Output) -> Result<Outcome, Problem> 
     input::one_stream(inputs())?;
     if let Some(svg) = &args.svg {
         input::one_result(svg, args.common.json)?;
-        let mut inputs: Vec<_> = inputs().collect();
-        inputs.extend(args.ledger.as_deref());
-        input::not_over(svg, &inputs)?;
+        let mut inputs: Vec<PathBuf> = inputs().map(Path::to_owned).collect();
+        if let Some(ledger) = &args.ledger {
+            inputs.extend(niah::files_of(ledger)?);
+        }
+        niah::not_over(svg, &inputs)?;
         input::check_output(svg)?;
     }
     let key = keys::key(&args.common.key)?;
