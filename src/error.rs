@@ -560,6 +560,22 @@ kinds! {
     };
     /// A text has no gist token.
     NoGists;
+    /// A line of a file of samples, or of answers to them, that cannot be scored.
+    SampleLine {
+        /// Its line, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: &'static str,
+    };
+    /// A token that is no part of a text.
+    TextToken {
+        /// Its position, from 0.
+        position: u64,
+        /// The token.
+        token: u32,
+        /// What it is not.
+        unit: &'static str,
+    };
 
     // -- safetensors files
     /// A safetensors file that is none.
@@ -891,6 +907,13 @@ impl fmt::Display for ErrorKind {
                 "the gist tokens do not stand together: the first run ends at position {end}, and at {next} is another"
             ),
             Self::NoGists => write!(f, "there is no gist token in the text"),
+            Self::SampleLine { line, reason } => write!(f, "line {line}: {reason}"),
+            Self::TextToken { position, token, unit } => {
+                write!(
+                    f,
+                    "the token at position {position} is {token}, which is no {unit}: the tokens are no such text"
+                )
+            }
             Self::Safetensors { reason } => write!(f, "safetensors: {reason}"),
             Self::UnknownTensor => write!(f, "the file has no tensor of that name"),
             Self::TensorType { needed, found } => {

@@ -102,6 +102,8 @@ pub mod ledger;
 #[cfg(feature = "alloc")]
 mod memory;
 pub mod mirror;
+#[cfg(any(all(test, feature = "alloc"), feature = "linalg", feature = "niah"))]
+mod random;
 #[cfg(test)]
 mod spec_tables;
 mod wire;

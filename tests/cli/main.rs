@@ -14,6 +14,7 @@ mod engram_print;
 mod engram_state;
 mod frames;
 mod gist_mask;
+mod gist_niah;
 mod ledger;
 mod ledger_trouble;
 mod main_job;

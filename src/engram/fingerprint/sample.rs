@@ -8,52 +8,9 @@
 use alloc::vec::Vec;
 
 use crate::error::Result;
-
-const N: usize = 624;
-const M: usize = 397;
-
-/// The generator.
-pub(super) struct Mt19937 {
-    state: [u32; N],
-    used: usize,
-}
+pub(super) use crate::random::Mt19937;
 
 impl Mt19937 {
-    pub(super) fn new(seed: u32) -> Self {
-        let mut state = [0; N];
-        let mut last = seed;
-        for (i, word) in (0u32..).zip(state.iter_mut()) {
-            if i > 0 {
-                last = (last ^ last >> 30).wrapping_mul(1_812_433_253).wrapping_add(i);
-            }
-            *word = last;
-        }
-        Self { state, used: N }
-    }
-
-    pub(super) fn next(&mut self) -> u32 {
-        if self.used >= N {
-            self.refill();
-            self.used = 0;
-        }
-        let mut y = self.state.get(self.used).copied().unwrap_or(0);
-        self.used = self.used.saturating_add(1);
-        y ^= y >> 11;
-        y ^= y << 7 & 0x9D2C_5680;
-        y ^= y << 15 & 0xEFC6_0000;
-        y ^ y >> 18
-    }
-
-    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // Every place is taken modulo N.
-    fn refill(&mut self) {
-        let state = &mut self.state;
-        for i in 0..N {
-            let y = state[i] & 0x8000_0000 | state[(i + 1) % N] & 0x7FFF_FFFF;
-            let odd = (y & 1).wrapping_neg() & 0x9908_B0DF;
-            state[i] = state[(i + M) % N] ^ y >> 1 ^ odd;
-        }
-    }
-
     /// The first `take` places of a permutation of 0 to `n - 1`; the generator goes on where torch's would. Memory for `take`
     /// places whatever `n` is; time for `n` draws, of which all but `take` are thrown away.
     pub(super) fn permutation(&mut self, n: u32, take: u32) -> Result<Vec<u32>> {

@@ -41,13 +41,13 @@ pub(crate) fn run(verb: LedgerVerb, out: &mut Output) -> Result<Outcome, Problem
 }
 
 /// A ledger that is read, and the key for it.
-struct Ledger<'a> {
+pub(crate) struct Ledger<'a> {
     path: &'a Path,
-    key: Option<Key>,
+    pub(crate) key: Option<Key>,
 }
 
 impl<'a> Ledger<'a> {
-    fn new(path: &'a Path, key: Option<Key>) -> Result<Self, Problem> {
+    pub(crate) fn new(path: &'a Path, key: Option<Key>) -> Result<Self, Problem> {
         if input::is_stream(path) {
             return Err(Problem::Usage("a ledger is a file, not a stream (-)".to_owned()));
         }
@@ -56,7 +56,7 @@ impl<'a> Ledger<'a> {
         Ok(Self { path, key })
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         Escaped::path(self.path).to_string()
     }
 
@@ -68,7 +68,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Opens it, and tells of a torn tail.
-    fn open(&self) -> Result<LedgerReader<impl Source + Sync + use<>>, Problem> {
+    pub(crate) fn open(&self) -> Result<LedgerReader<impl Source + Sync + use<>>, Problem> {
         let reader = self.map().map_err(|error| self.problem(error))?;
         self.tell_tail(reader.tail());
         Ok(reader)
@@ -84,12 +84,12 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn problem(&self, error: LedgerError) -> Problem {
+    pub(crate) fn problem(&self, error: LedgerError) -> Problem {
         problem(self.path, self.key.is_some(), error)
     }
 
     /// The file that an error is about, and what it says.
-    fn message(&self, error: &LedgerError) -> (String, String) {
+    pub(crate) fn message(&self, error: &LedgerError) -> (String, String) {
         message(self.path, error)
     }
 }
