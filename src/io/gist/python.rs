@@ -2,7 +2,6 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use std::fmt::Write;
-use std::format;
 use std::string::String;
 
 /// `repr(x)` of a float: the fewest digits that say which it is, with an exponent below 1e-4 and from 1e16 on.
@@ -17,16 +16,44 @@ pub(super) fn push_float(x: f64, out: &mut String) {
         });
         return;
     }
-    // Rust's digits are the fewest too, and of those the nearest.
-    let text = format!("{x:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    if x.is_sign_negative() {
+        out.push('-');
+    }
+    // Ryu's digits are Python's: of two that are as few and as near, the even one. Rust's own are not, there.
+    let mut buffer = ryu_js::Buffer::new();
+    let text = buffer.format_finite(x.abs());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = [whole, fraction].concat();
+    let digits = all.trim_start_matches('0');
+    let zeros = all.len().saturating_sub(digits.len());
+    // Where the point stands, counted from the first digit that is not 0.
     let exponent: i32 = exponent.parse().unwrap_or(0);
+    let places = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
+    let point = exponent.saturating_add(places(whole.len())).saturating_sub(places(zeros));
+    let digits = digits.trim_end_matches('0');
+    let (first, rest) = digits.split_at_checked(1).unwrap_or(("0", ""));
     // Writing to a String cannot fail.
-    let _ = if (-4..16).contains(&exponent) {
-        write!(out, "{x:?}")
-    } else {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs())
+    let _ = match usize::try_from(point) {
+        _ if digits.is_empty() => write!(out, "0.0"),
+        Ok(point @ 1..=16) => match digits.split_at_checked(point) {
+            None | Some((_, "")) => write!(out, "{digits:0<point$}.0"),
+            Some((whole, fraction)) => write!(out, "{whole}.{fraction}"),
+        },
+        _ if (-3..=0).contains(&point) => {
+            write!(
+                out,
+                "0.{:0>width$}",
+                digits,
+                width = digits.len().saturating_add(point.unsigned_abs() as usize)
+            )
+        }
+        _ => {
+            let exponent = point.saturating_sub(1);
+            let sign = if exponent < 0 { '-' } else { '+' };
+            let rest = if rest.is_empty() { String::new() } else { [".", rest].concat() };
+            write!(out, "{first}{rest}e{sign}{:02}", exponent.unsigned_abs())
+        }
     };
 }
 
@@ -74,6 +101,12 @@ mod tests {
             (-1.5e-7, "-1.5e-07"),
             (1.25e100, "1.25e+100"),
             (-0.0, "-0.0"),
+            (1_125_899_906_842_624.25, "1125899906842624.2"),
+            (1_125_899_906_842_624.75, "1125899906842624.8"),
+            (1e21, "1e+21"),
+            (1.5e22, "1.5e+22"),
+            (1_200_000.0, "1200000.0"),
+            (0.00012, "0.00012"),
             (f64::INFINITY, "inf"),
             (f64::NEG_INFINITY, "-inf"),
             (f64::NAN, "nan"),
