@@ -13,6 +13,7 @@ mod engram_index;
 mod engram_print;
 mod engram_state;
 mod frames;
+mod gist;
 mod ledger;
 mod ledger_trouble;
 mod main_job;

@@ -30,8 +30,7 @@ pub struct Export<'a> {
 }
 
 impl<'a> Export<'a> {
-    /// The rows of `gist`, as they are or stored anew. `None` stands for the type they have, and for f32 where that is MU16,
-    /// which holds all that MU16 does. Rows of the same type are not copied, and change in no bit.
+    /// The rows of `gist`, as they are or stored anew. `None` stands for the type they have, and for f32 where that is MU16. Rows of the same type are not copied, and change in no bit.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for [`Store::Mu16`], which the original does not read; as [`GistPayload::convert`].
@@ -72,6 +71,12 @@ impl<'a> Export<'a> {
     #[must_use]
     pub const fn scalar(&self) -> Scalar {
         self.scalar
+    }
+
+    /// Whether there is a sidecar to be written.
+    #[must_use]
+    pub const fn has_sidecar(&self) -> bool {
+        self.sidecar.is_some()
     }
 
     /// What storing the rows anew cost; `None` if they are written as they are.
