@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::source::LedgerIndex;
 use crate::args::Common;
 use crate::exit::{Outcome, Output, Problem, hex};
-use crate::mirror::{Members, frame_json, usage};
+use crate::mirror::{Members, frame_json};
 use crate::verify::print_frame;
 use crate::{input, keys};
 
@@ -83,6 +83,7 @@ pub(super) fn print(
     cache: GgmlType,
     out: &mut Output,
 ) -> Result<(), Problem> {
+    let bytes = byte_ratio(gist, cache)?;
     print_frame(name, gist.frame(), key, out);
     let (shape, scalar) = (gist.shape(), scalar_text(gist.scalar()));
     out.labelled("gist", format_args!("{shape}; {scalar}; {} bytes", gist.payload().len()));
@@ -96,8 +97,7 @@ pub(super) fn print(
     if let Some(root) = gist.source_root() {
         out.labelled("source", format_args!("root {}", hex(root)));
     }
-    if let Some(ratio) = gist.token_ratio() {
-        let bytes = gist.byte_ratio(cache).map_err(usage)?.unwrap_or_default();
+    if let (Some(ratio), Some(bytes)) = (gist.token_ratio(), bytes) {
         out.labelled(
             "ratio",
             format_args!("{ratio:.1} by tokens, {bytes:.1} by bytes of a cache of {}", cache.name()),
@@ -145,10 +145,18 @@ pub(super) fn members(
         ("source_root", gist.source_root().map(|root| hex(root)).into()),
         ("token_ratio", gist.token_ratio().into()),
         ("cache_type", cache.name().into()),
-        ("byte_ratio", gist.byte_ratio(cache).map_err(usage)?.into()),
+        ("byte_ratio", byte_ratio(gist, cache)?.into()),
         ("metadata", gist.metadata().map_or(Value::Null, metadata)),
     ]);
     Ok(members)
+}
+
+fn byte_ratio(gist: &GistView<'_>, cache: GgmlType) -> Result<Option<f64>, Problem> {
+    let shape = gist.shape();
+    let width = u64::from(shape.heads).saturating_mul(shape.head_dim.into());
+    gist.byte_ratio(cache).map_err(|error| {
+        Problem::Usage(format!("--cache-type {}: a row of {width} components: {error}", cache.name()))
+    })
 }
 
 /// The object, or the text if it is none.

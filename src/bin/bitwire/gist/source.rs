@@ -76,6 +76,10 @@ impl FloatArray {
                      (layers, 2, heads, tokens, head_dim)",
                 ));
             }
+            if header.shape().contains(&0) {
+                let field = "a dimension of the array";
+                return Err(Error::caller(ErrorKind::Shape { field, needed: 1, found: 0 }));
+            }
             let array = NpyBlocks::parse(bytes, scalar)?;
             let mut turned = Vec::new();
             if array.borrowed().is_none() {
@@ -106,25 +110,18 @@ impl FloatArray {
 
     /// The shape that layers, heads, tokens and head_dim are.
     pub(super) fn shape(&self, path: &Path, dims: [u64; 4]) -> Result<KeyShape, Problem> {
-        let count = |field, found: u64| {
-            let too_large =
-                ErrorKind::TooLarge { field: "a dimension of the array", max: u32::MAX.into(), found };
-            match u32::try_from(found) {
-                Ok(0) => Err(Error::caller(ErrorKind::Shape { field, needed: 1, found })),
-                Ok(count) => Ok(count),
-                Err(_) => Err(Error::caller(too_large)),
-            }
+        let count = |found: u64| {
+            let field = "a dimension of the array";
+            let too_large = ErrorKind::TooLarge { field, max: u32::MAX.into(), found };
+            u32::try_from(found).map_err(|_| input::unfit(path, Error::caller(too_large)))
         };
         let [layers, heads, tokens, head_dim] = dims;
-        let shape = || {
-            Ok(KeyShape {
-                layers: count("layers", layers)?,
-                heads: count("heads", heads)?,
-                tokens: count("tokens", tokens)?,
-                head_dim: count("head_dim", head_dim)?,
-            })
-        };
-        shape().map_err(|error| input::unfit(path, error))
+        Ok(KeyShape {
+            layers: count(layers)?,
+            heads: count(heads)?,
+            tokens: count(tokens)?,
+            head_dim: count(head_dim)?,
+        })
     }
 }
 
