@@ -82,6 +82,9 @@ pub(super) fn push_repr(text: &str, out: &mut String) {
 /// it escapes for debugging; its Unicode may be newer than that of a given Python, which then escapes characters
 /// that were not assigned yet.
 fn is_printable(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
     // Alone, a character that extends the one before it would be escaped for that.
     let text = String::from_iter(['a', c]);
     !c.is_control() && !text.escape_debug().skip(1).collect::<String>().starts_with("\\u")

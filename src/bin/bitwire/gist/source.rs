@@ -165,43 +165,37 @@ fn all<R: std::io::Read>(mut reader: TokenReader<R>) -> Result<Vec<u32>, Cause> 
 /// The index of a ledger.
 pub(super) struct LedgerIndex {
     path: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
 
 impl LedgerIndex {
-    /// Reads the index at `path`, or that of the ledger at `path`.
+    /// Opens the index at `path`, or that of the ledger at `path`, of which no more than a chunk is read.
     pub(super) fn open(path: &Path) -> Result<Self, Problem> {
-        let bytes = input::read_frames(path)?;
+        let bytes = input::map(path)?;
         // By what is in it: the first frame of a ledger is a chunk.
-        if Index::parse_exact(&bytes).is_ok()
-            || input::is_stream(path)
-            || path.extension() == Some("idx".as_ref())
-        {
+        let is_index = Index::parse_exact(bytes.as_ref()).is_ok();
+        if is_index || input::is_stream(path) || path.extension() == Some("idx".as_ref()) {
             return Ok(Self { path: path.to_owned(), bytes });
         }
         let index = LedgerPath::new(path)?.path(Part::Index).to_owned();
-        let found = input::read_frames(&index).map_err(|problem| match fs::exists(&index) {
-            Ok(false) => Problem::Usage(format!(
-                "{}: has no index ({}); `bitwire ledger index` makes it",
-                input::name(path),
-                Escaped::path(&index)
-            )),
-            _ => problem,
-        })?;
-        let opened = Self { path: index, bytes: found };
-        // A key is asked for later; what is compared here is only whether the index is up to date.
-        if let Ok(index) = Index::parse_exact(&opened.bytes)
-            && index.ledger_len() != bytes.len() as u64
-        {
+        if matches!(fs::exists(&index), Ok(false)) {
+            let (name, index) = (input::name(path), Escaped::path(&index));
             return Err(Problem::Usage(format!(
+                "{name}: has no index ({index}); `bitwire ledger index` makes it"
+            )));
+        }
+        let opened = Self { bytes: input::map(&index)?, path: index };
+        // Whose it is, and whether it is sound, is asked later; here only whether it is up to date.
+        match Index::parse_exact(opened.bytes.as_ref()) {
+            Ok(index) if index.ledger_len() != bytes.as_ref().len() as u64 => Err(Problem::Usage(format!(
                 "{}: the index covers {} of the {} bytes of {}; `bitwire ledger index` makes it again",
                 opened.name(),
                 index.ledger_len(),
-                bytes.len(),
+                bytes.as_ref().len(),
                 input::name(path)
-            )));
+            ))),
+            _ => Ok(opened),
         }
-        Ok(opened)
     }
 
     pub(super) fn name(&self) -> String {
@@ -211,7 +205,7 @@ impl LedgerIndex {
     /// The index, verified if there is a key.
     pub(super) fn get(&self, key: Option<&Key>) -> Result<Index<'_>, Problem> {
         let name = self.name();
-        let frame = input::frame(&name, &self.bytes, key)?;
+        let frame = input::frame(&name, self.bytes.as_ref(), key)?;
         Index::from_frame(&frame).map_err(|error| Problem::frame(&name, error))
     }
 }
