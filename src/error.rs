@@ -576,6 +576,59 @@ kinds! {
         /// What it is not.
         unit: &'static str,
     };
+    /// A tensor that is neither keys nor values of a layer.
+    ForeignTensor {
+        /// Its name.
+        name: Snippet,
+    };
+    /// Keys or values of a layer that are missing, or that are no part of a KV.
+    LayerTensor {
+        /// The layer, from 0.
+        layer: u32,
+        /// `key` or `value`.
+        part: &'static str,
+        /// What is wrong.
+        reason: &'static str,
+    };
+    /// Keys or values of a layer that have another shape than the keys of layer 0.
+    LayerShape {
+        /// The layer, from 0.
+        layer: u32,
+        /// `key` or `value`.
+        part: &'static str,
+        /// Which dimension.
+        field: &'static str,
+        /// The keys of layer 0 have this.
+        needed: u64,
+        /// This tensor has this.
+        found: u64,
+    };
+    /// Tensors hold more than one sequence, and nobody has said which is meant.
+    BatchOpen {
+        /// How many they hold.
+        count: u64,
+    };
+    /// The JSON beside a gist's tensors is of no use.
+    Sidecar {
+        /// What is wrong.
+        reason: &'static str,
+    };
+    /// The JSON beside a gist's tensors contradicts them.
+    SidecarDiffers {
+        /// The member.
+        field: &'static str,
+        /// What it says.
+        sidecar: u64,
+        /// What the tensors have.
+        tensors: u64,
+    };
+    /// A position of a state blob that not exactly one cell holds.
+    CellsOfPosition {
+        /// The position.
+        position: u32,
+        /// How many cells hold it.
+        cells: u64,
+    };
 
     // -- safetensors files
     /// A safetensors file that is none.
@@ -912,6 +965,28 @@ impl fmt::Display for ErrorKind {
                 write!(
                     f,
                     "the token at position {position} is {token}, which is no {unit}: the tokens are no such text"
+                )
+            }
+            Self::ForeignTensor { name } => write!(
+                f,
+                "the tensor '{name}' is none of a KV's, which are layer_0_key, layer_0_value, layer_1_key and so on"
+            ),
+            Self::LayerTensor { layer, part, reason } => write!(f, "layer_{layer}_{part} {reason}"),
+            Self::LayerShape { layer, part, field, needed, found } => {
+                write!(f, "layer_{layer}_{part} has {field} {found}, and layer_0_key has {needed}")
+            }
+            Self::BatchOpen { count } => {
+                write!(f, "the tensors hold a batch of {count} sequences, and it is not said which to take")
+            }
+            Self::Sidecar { reason } => write!(f, "sidecar: {reason}"),
+            Self::SidecarDiffers { field, sidecar, tensors } => {
+                write!(f, "the sidecar says {field} {sidecar}, and the tensors have {tensors}")
+            }
+            Self::CellsOfPosition { position, cells: 0 } => write!(f, "no cell holds position {position}"),
+            Self::CellsOfPosition { position, cells } => {
+                write!(
+                    f,
+                    "position {position} is held by {cells} cells: of more than one sequence, or of an image"
                 )
             }
             Self::Safetensors { reason } => write!(f, "safetensors: {reason}"),

@@ -78,6 +78,20 @@ pub trait KeySource {
     }
 }
 
+impl<S: KeySource + ?Sized> KeySource for &S {
+    fn shape(&self) -> KeyShape {
+        (**self).shape()
+    }
+
+    fn key_into(&self, layer: u32, head: u32, token: u32, out: &mut [f32]) -> Result<()> {
+        (**self).key_into(layer, head, token, out)
+    }
+
+    fn token_into(&self, layer: u32, token: u32, out: &mut [f32]) -> Result<()> {
+        (**self).token_into(layer, token, out)
+    }
+}
+
 /// Keys over borrowed bytes: `[layers][heads][tokens][head_dim]`, little-endian, of any alignment.
 #[derive(Clone, Copy)]
 pub struct Keys<'a> {

@@ -12,6 +12,8 @@
 pub mod budget;
 mod build;
 #[cfg(feature = "alloc")]
+mod cells;
+#[cfg(feature = "alloc")]
 mod extract;
 mod inject;
 pub mod mask;
@@ -23,6 +25,8 @@ mod tests;
 mod view;
 
 pub use build::GistBuilder;
+#[cfg(feature = "alloc")]
+pub use cells::{TokensOf, cells_of};
 #[cfg(feature = "alloc")]
 pub use extract::{GistPayload, Store, StoreLoss};
 pub use inject::{CacheMut, Injection};

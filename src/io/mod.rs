@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::string::ToString;
 
 pub mod faiss;
+#[cfg(feature = "safetensors")]
+pub mod gist;
 #[cfg(feature = "hmac")]
 pub mod key;
 #[cfg(feature = "mmap")]

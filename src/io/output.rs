@@ -72,6 +72,16 @@ impl OutputFile {
         &self.path
     }
 
+    /// Puts everything on the disk, still without its name: of [`commit`](Self::commit) not much is left then that could fail,
+    /// which helps where two files belong together.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn sync(&mut self) -> Result<(), FileError> {
+        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        synced.map_err(|error| FileError::new(&self.path, error))
+    }
+
     /// Puts everything on the disk and gives the file its name.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ mod entries;
 mod fingerprint;
 mod index;
 mod proof;
-mod source;
+pub(crate) mod source;
 mod state;
 mod vectors;
 mod whiten;

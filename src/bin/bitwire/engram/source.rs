@@ -16,7 +16,7 @@ use crate::exit::Problem;
 use crate::input::{self, Bytes};
 
 /// What a state blob does not say about itself.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct BlobArgs {
     /// The model's architecture as llama.cpp names it, where a blob does not say it: llama, gemma3
     #[arg(long, value_name = "A")]
@@ -85,10 +85,10 @@ pub(crate) enum PairsArg {
 }
 
 /// Keys, or values, behind whatever they were read from.
-pub(super) type Source<'a> = &'a (dyn KeySource + Sync);
+pub(crate) type Source<'a> = &'a (dyn KeySource + Sync);
 
 /// A file of keys.
-pub(super) struct KeyFile {
+pub(crate) struct KeyFile {
     path: PathBuf,
     held: Held,
 }
@@ -120,6 +120,11 @@ impl KeyFile {
             Held::Blob(bytes)
         };
         Ok(Self { path: path.to_owned(), held })
+    }
+
+    /// The state blob that `bytes` of the file at `path` should be.
+    pub(crate) fn blob(path: &Path, bytes: Bytes) -> Self {
+        Self { path: path.to_owned(), held: Held::Blob(bytes) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -156,29 +161,58 @@ impl KeyFile {
             Held::Blob(bytes) => {
                 let state = state(&self.path, bytes.as_ref(), &args.blob)?;
                 let caches: Vec<Cache<'_>> = state.caches().collect();
-                let chosen = match args.section {
-                    Some(section) => caches.get(section..).and_then(|rest| rest.get(..1)),
-                    None if all || caches.len() == 1 => Some(caches.as_slice()),
-                    None if caches.is_empty() => None,
-                    None => {
-                        let message = format!("has {} caches: give --section N", caches.len());
-                        return Err(self.usage(message));
-                    }
-                };
-                let chosen = chosen.filter(|chosen| !chosen.is_empty());
-                let none = || self.usage(format!("there is no such section: it has {} caches", caches.len()));
-                let sources = chosen.ok_or_else(none)?.iter().map(|cache| self.stream(cache, args, part));
+                let chosen = self.section(&caches, args, all)?;
+                let sources = chosen.iter().map(|cache| self.stream(cache, args, part));
                 self.undone(args, part, sources.collect::<Result<_, Problem>>()?, run)
             }
         }
     }
 
-    fn stream<'a>(
+    /// Hands the keys and the values of one stream of a blob to `run`, rotations undone.
+    pub(crate) fn with_both<R>(
         &self,
-        cache: &Cache<'a>,
         args: &SourceArgs,
-        part: Part,
-    ) -> Result<(StreamKeys<'a>, Vec<i32>), Problem> {
+        run: impl FnOnce(&State<'_>, &Stream<'_>, Source<'_>, Source<'_>) -> Result<R, Problem>,
+    ) -> Result<R, Problem> {
+        let Held::Blob(bytes) = &self.held else { return Err(self.usage("is no state blob".to_owned())) };
+        let state = state(&self.path, bytes.as_ref(), &args.blob)?;
+        let caches: Vec<Cache<'_>> = state.caches().collect();
+        let [cache] = self.section(&caches, args, false)? else {
+            return Err(self.usage("give --section N".to_owned()));
+        };
+        let stream = self.pick(cache, args)?;
+        let keys = self.stream(cache, args, Part::Keys)?;
+        let values = self.stream(cache, args, Part::Values)?;
+        self.undone(args, Part::Keys, vec![keys], |keys| {
+            self.undone(args, Part::Values, vec![values], |values| match (keys, values) {
+                (&[keys], &[values]) => run(&state, &stream, keys, values),
+                _ => Err(self.usage("there are no keys and values".to_owned())),
+            })
+        })
+    }
+
+    /// The caches that the arguments name.
+    fn section<'s, 'a>(
+        &self,
+        caches: &'s [Cache<'a>],
+        args: &SourceArgs,
+        all: bool,
+    ) -> Result<&'s [Cache<'a>], Problem> {
+        let chosen = match args.section {
+            Some(section) => caches.get(section..).and_then(|rest| rest.get(..1)),
+            None if all || caches.len() == 1 => Some(caches),
+            None if caches.is_empty() => None,
+            None => {
+                let message = format!("has {} caches: give --section N", caches.len());
+                return Err(self.usage(message));
+            }
+        };
+        let none = || self.usage(format!("there is no such section: it has {} caches", caches.len()));
+        chosen.filter(|chosen| !chosen.is_empty()).ok_or_else(none)
+    }
+
+    /// The stream of a cache that the arguments name.
+    fn pick<'a>(&self, cache: &Cache<'a>, args: &SourceArgs) -> Result<Stream<'a>, Problem> {
         if cache.is_recurrent() {
             return Err(self.usage("holds a recurrent state, which has no keys".to_owned()));
         }
@@ -190,7 +224,16 @@ impl KeyFile {
             }
             chosen => cache.streams().nth(chosen.unwrap_or(0)),
         };
-        let stream = stream.ok_or_else(|| self.usage(format!("the cache has {count} streams")))?;
+        stream.ok_or_else(|| self.usage(format!("the cache has {count} streams")))
+    }
+
+    fn stream<'a>(
+        &self,
+        cache: &Cache<'a>,
+        args: &SourceArgs,
+        part: Part,
+    ) -> Result<(StreamKeys<'a>, Vec<i32>), Problem> {
+        let stream = self.pick(cache, args)?;
         let mut tensors = if part == Part::Keys { stream.keys() } else { stream.values() };
         let Some(first) = tensors.next() else {
             let what = if part == Part::Keys { "keys" } else { "values" };

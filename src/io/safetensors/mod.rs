@@ -1,10 +1,12 @@
-//! safetensors files: their tensors as blocks.
+//! safetensors files: their tensors as blocks, and a writer.
 //!
 //! Source: the format of Hugging Face's `safetensors`, whose crate checks shapes, types and offsets here: the
 //! tensors lie one after the other, without holes or overlaps, and cover the data to its end. Checked
 //! besides: that the header starts with `{`, that no name in it comes twice (the crate lets the last one win,
 //! other readers the first), and the sum of all sizes against the file.
 #![deny(clippy::arithmetic_side_effects)]
+
+mod write;
 
 use super::{Cause, FileError};
 use crate::error::{Error, ErrorKind, Result, Snippet};
@@ -25,6 +27,8 @@ use std::io::Read;
 use std::path::Path;
 use std::string::{String, ToString};
 use std::vec::Vec;
+
+pub use write::{NewTensor, write_tensors};
 
 /// The longest header read, in bytes: that of the `safetensors` crate. Lengths beyond it are not those of a
 /// header.
@@ -221,6 +225,17 @@ impl<'a> Tensor<'a> {
     #[must_use]
     pub fn dtype(&self) -> Snippet {
         Snippet::new(self.info.dtype.to_string().as_bytes())
+    }
+
+    /// The type of the elements, if it is `F32`, `F16` or `BF16`.
+    #[must_use]
+    pub const fn scalar(&self) -> Option<Scalar> {
+        match self.info.dtype {
+            Dtype::F32 => Some(Scalar::F32),
+            Dtype::F16 => Some(Scalar::F16),
+            Dtype::BF16 => Some(Scalar::Bf16),
+            _ => None,
+        }
     }
 
     /// The dimensions; none for a single value.

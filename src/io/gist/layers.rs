@@ -1,0 +1,320 @@
+//! The KV of a file, layer by layer.
+#![deny(clippy::arithmetic_side_effects)]
+
+use core::ops::Range;
+use std::collections::BTreeSet;
+use std::format;
+use std::vec::Vec;
+
+use super::sidecar::Sidecar;
+use crate::arch::half;
+use crate::engram::{KeyShape, KeySource};
+use crate::error::{Error, ErrorKind, Result, Snippet};
+use crate::gist::{GistPayload, Part, Store};
+use crate::io::safetensors::{Tensor, TensorFile};
+use crate::memory::reserve_exact;
+use crate::mirror::Scalar;
+use crate::wire::{check_index, check_len, size};
+
+/// The KV in a file, where it stands: for every layer keys and values, each `[heads][tokens][head_dim]` of f32, f16 or bf16,
+/// little-endian. A gist's, whose tokens are the gist tokens, or a full one, which a gist is taken out of.
+#[derive(Clone)]
+pub struct KvLayers<'a> {
+    shape: KeyShape,
+    scalar: Scalar,
+    /// Keys, values.
+    layers: Vec<[&'a [u8]; 2]>,
+}
+
+impl core::fmt::Debug for KvLayers<'_> {
+    /// The shape, not the rows.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("KvLayers")
+            .field("shape", &self.shape)
+            .field("scalar", &self.scalar)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> KvLayers<'a> {
+    /// The KV of a safetensors file as the original writes it: tensors `layer_0_key`, `layer_0_value`, `layer_1_key` and so on,
+    /// each `[batch, heads, tokens, head_dim]`, all of one shape and type, and no others. `batch` says which sequence of the
+    /// batch to take, from 0; `None` stands for the only one. What `__metadata__` says is not looked at: the original reads
+    /// the sidecar alone.
+    ///
+    /// Cost: the header; no element is read or copied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ForeignTensor`] for another name; [`ErrorKind::LayerTensor`] for a tensor that is missing, has another type,
+    /// not four dimensions, or one of 0; [`ErrorKind::LayerShape`] if it differs from `layer_0_key`;
+    /// [`ErrorKind::BatchOpen`] for several sequences and no `batch`, [`ErrorKind::PastEnd`] if there is no such one;
+    /// [`ErrorKind::TooLarge`] for a dimension beyond 2^32 - 1.
+    pub fn from_tensors<B: AsRef<[u8]>>(file: &'a TensorFile<B>, batch: Option<u32>) -> Result<Self> {
+        // Names are unique, so that as many as there should be, from layer 0 on, are all there are.
+        let mut places = BTreeSet::new();
+        for name in file.names() {
+            let foreign = ErrorKind::ForeignTensor { name: Snippet::new(name.as_bytes()) };
+            places.insert(place(name).ok_or(Error::caller(foreign))?);
+        }
+        let missing = |layer, values| wrong(layer, values, "is missing");
+        let mut next = (0u32, false);
+        for &found in &places {
+            if found != next {
+                return Err(missing(next.0, next.1));
+            }
+            next = if next.1 { (next.0.saturating_add(1), false) } else { (next.0, true) };
+        }
+        if next.1 || next.0 == 0 {
+            return Err(missing(next.0, next.1));
+        }
+        let first = Dims::of(&file.tensor(&name(0, false))?, 0, false)?;
+        let batches = first.dims[0];
+        let batch = match batch {
+            None if batches > 1 => {
+                return Err(Error::caller(ErrorKind::BatchOpen { count: batches.into() }));
+            }
+            None => 0,
+            Some(batch) => batch,
+        };
+        check_index("the sequence of the batch", batch, batches)?;
+        let mut layers = Vec::new();
+        reserve_exact(&mut layers, next.0 as usize)?;
+        for layer in 0..next.0 {
+            let half = |values: bool| -> Result<&'a [u8]> {
+                let tensor = file.tensor(&name(layer, values))?;
+                Dims::of(&tensor, layer, values)?.check_like(&first, layer, values)?;
+                let bytes = tensor.as_bytes();
+                // The reader held the bytes to the shape, so they divide.
+                let len = bytes.len().checked_div(batches as usize).unwrap_or(0);
+                let start = len.saturating_mul(batch as usize);
+                Ok(bytes.get(start..start.saturating_add(len)).unwrap_or_default())
+            };
+            layers.push([half(false)?, half(true)?]);
+        }
+        let [_, heads, tokens, head_dim] = first.dims;
+        Ok(Self { shape: KeyShape { layers: next.0, heads, tokens, head_dim }, scalar: first.scalar, layers })
+    }
+
+    /// The KV whose keys and values are an array each, `[layers][heads][tokens][head_dim]`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] for [`Scalar::Mu16`], or if a member of `shape` is 0; [`ErrorKind::Size`] beyond 64 bits;
+    /// [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if an array has another length; [`ErrorKind::OutOfMemory`].
+    pub fn from_halves(shape: KeyShape, scalar: Scalar, keys: &'a [u8], values: &'a [u8]) -> Result<Self> {
+        let layer = layer_len(&shape, scalar)?;
+        let half = size("the keys", 0, &[layer, shape.layers.into()]).map_err(by_caller)?;
+        check_len("bytes of the keys", half, keys.len() as u64)?;
+        check_len("bytes of the values", half, values.len() as u64)?;
+        // The bytes are in memory, and so is a layer.
+        let layer = usize::try_from(layer).unwrap_or(usize::MAX);
+        Self::from_pairs(shape, scalar, keys.chunks_exact(layer).zip(values.chunks_exact(layer)))
+    }
+
+    /// The KV that is one array, `[layers][keys, then values][heads][tokens][head_dim]`.
+    ///
+    /// # Errors
+    /// As [`from_halves`](Self::from_halves).
+    pub fn from_whole(shape: KeyShape, scalar: Scalar, bytes: &'a [u8]) -> Result<Self> {
+        let layer = layer_len(&shape, scalar)?;
+        let whole = size("the keys and values", 0, &[layer, 2, shape.layers.into()]).map_err(by_caller)?;
+        check_len("bytes of the keys and values", whole, bytes.len() as u64)?;
+        let layer = usize::try_from(layer).unwrap_or(usize::MAX);
+        let pairs =
+            bytes.chunks_exact(layer.saturating_mul(2)).map(|pair| pair.split_at(layer.min(pair.len())));
+        Self::from_pairs(shape, scalar, pairs)
+    }
+
+    fn from_pairs(
+        shape: KeyShape,
+        scalar: Scalar,
+        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<Self> {
+        let mut layers = Vec::new();
+        reserve_exact(&mut layers, shape.layers as usize)?;
+        layers.extend(pairs.map(|(keys, values)| [keys, values]));
+        Ok(Self { shape, scalar, layers })
+    }
+
+    /// Layers, KV heads, tokens, components of a row.
+    #[must_use]
+    pub const fn shape(&self) -> KeyShape {
+        self.shape
+    }
+
+    /// What a component is stored as.
+    #[must_use]
+    pub const fn scalar(&self) -> Scalar {
+        self.scalar
+    }
+
+    /// As many layers, from the first on, as the sidecar says, which is how the original reads a file; all if it does
+    /// not say. [`Sidecar::check`] refuses a sidecar that says another number.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SidecarDiffers`] if it says more than there are, or 0.
+    pub fn trusting(mut self, sidecar: &Sidecar) -> Result<Self> {
+        let Some(sidecar) = sidecar.num_layers() else { return Ok(self) };
+        match u32::try_from(sidecar).ok().filter(|&layers| layers > 0 && layers <= self.shape.layers) {
+            None => {
+                let (field, tensors) = ("num_layers", self.shape.layers.into());
+                Err(Error::caller(ErrorKind::SidecarDiffers { field, sidecar, tensors }))
+            }
+            Some(layers) => {
+                self.layers.truncate(layers as usize);
+                self.shape.layers = layers;
+                Ok(self)
+            }
+        }
+    }
+
+    /// The keys, or the values, row by row as f32.
+    #[must_use]
+    pub const fn rows(&self, part: Part) -> KvRows<'_> {
+        KvRows { layers: self, part }
+    }
+
+    /// The rows of `positions` as a gist's. Where the type stays they are copied bit by bit, NaN too, unlike by
+    /// [`GistPayload::extract`], which asks for f32.
+    ///
+    /// Memory for the gist, twice.
+    ///
+    /// # Errors
+    /// As [`GistPayload::extract`].
+    pub fn payload(&self, positions: Range<u32>, store: Store) -> Result<GistPayload> {
+        let KeyShape { heads, tokens, head_dim, .. } = self.shape;
+        if positions.is_empty() {
+            return Err(Error::caller(ErrorKind::Argument { expected: "at least one position" }));
+        }
+        if positions.end > tokens {
+            let (end, found) = (u64::from(tokens), u64::from(positions.end));
+            return Err(Error::caller(ErrorKind::PastEnd { field: "the range of positions", end, found }));
+        }
+        let shape = KeyShape { tokens: positions.end.saturating_sub(positions.start), ..self.shape };
+        // All of it is part of what is in memory.
+        let row = (head_dim as usize).saturating_mul(self.scalar.size());
+        let (start, len) =
+            (row.saturating_mul(positions.start as usize), row.saturating_mul(shape.tokens as usize));
+        let head_len = row.saturating_mul(tokens as usize).max(1);
+        let whole =
+            [shape.layers, 2, heads].iter().fold(len, |len, &count| len.saturating_mul(count as usize));
+        let mut rows = Vec::new();
+        reserve_exact(&mut rows, whole)?;
+        for head in self.layers.iter().flatten().flat_map(|half| half.chunks_exact(head_len)) {
+            rows.extend_from_slice(head.get(start..start.saturating_add(len)).unwrap_or_default());
+        }
+        GistPayload::convert(shape, self.scalar, &rows, store)
+    }
+}
+
+/// The keys, or the values, of a [`KvLayers`], as f32.
+#[derive(Clone, Copy, Debug)]
+pub struct KvRows<'a> {
+    layers: &'a KvLayers<'a>,
+    part: Part,
+}
+
+impl KeySource for KvRows<'_> {
+    fn shape(&self) -> KeyShape {
+        self.layers.shape
+    }
+
+    fn key_into(&self, layer: u32, head: u32, token: u32, out: &mut [f32]) -> Result<()> {
+        let KeyShape { layers, heads, tokens, head_dim } = self.shape();
+        check_index("the layer", layer, layers)?;
+        check_index("the head", head, heads)?;
+        check_index("the token", token, tokens)?;
+        check_len("the output", head_dim.into(), out.len() as u64)?;
+        let [keys, values] = self.layers.layers.get(layer as usize).copied().unwrap_or_default();
+        let half = if self.part == Part::Keys { keys } else { values };
+        let row = (head_dim as usize).saturating_mul(self.layers.scalar.size());
+        let place = (head as usize).saturating_mul(tokens as usize).saturating_add(token as usize);
+        let start = place.saturating_mul(row);
+        if let (Some(float), Some(row)) =
+            (self.layers.scalar.float(), half.get(start..start.saturating_add(row)))
+        {
+            half::widen(float, row, out);
+        }
+        Ok(())
+    }
+}
+
+/// Type and dimensions of a tensor.
+struct Dims {
+    scalar: Scalar,
+    /// Batch, heads, tokens, head_dim.
+    dims: [u32; 4],
+}
+
+impl Dims {
+    fn of(tensor: &Tensor<'_>, layer: u32, values: bool) -> Result<Self> {
+        let scalar = tensor.scalar().ok_or(wrong(layer, values, "is not F32, F16 or BF16"))?;
+        let &[batch, heads, tokens, head_dim] = tensor.dims() else {
+            return Err(wrong(layer, values, "has not the four dimensions batch, heads, tokens, head_dim"));
+        };
+        let mut dims = [0; 4];
+        for (to, found) in dims.iter_mut().zip([batch, heads, tokens, head_dim]) {
+            if found == 0 {
+                return Err(wrong(layer, values, "has a dimension of 0"));
+            }
+            let too_large =
+                ErrorKind::TooLarge { field: "a dimension of the tensor", max: u32::MAX.into(), found };
+            *to = u32::try_from(found).map_err(|_| Error::caller(too_large))?;
+        }
+        Ok(Self { scalar, dims })
+    }
+
+    fn check_like(&self, first: &Self, layer: u32, values: bool) -> Result<()> {
+        if self.scalar != first.scalar {
+            return Err(wrong(layer, values, "has another type than layer_0_key"));
+        }
+        let fields = ["batch", "heads", "tokens", "head_dim"];
+        for ((field, needed), found) in fields.into_iter().zip(first.dims).zip(self.dims) {
+            if needed != found {
+                let (needed, found) = (u64::from(needed), u64::from(found));
+                let part = part(values);
+                return Err(Error::caller(ErrorKind::LayerShape { layer, part, field, needed, found }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The layer that a tensor's name names, and whether it is the values; as Python writes numbers, and no other way.
+fn place(name: &str) -> Option<(u32, bool)> {
+    let (layer, part) = name.strip_prefix("layer_")?.split_once('_')?;
+    let plain = layer.bytes().all(|byte| byte.is_ascii_digit()) && (layer == "0" || !layer.starts_with('0'));
+    let layer = layer.parse().ok().filter(|_| plain)?;
+    match part {
+        "key" => Some((layer, false)),
+        "value" => Some((layer, true)),
+        _ => None,
+    }
+}
+
+pub(super) fn name(layer: u32, values: bool) -> std::string::String {
+    format!("layer_{layer}_{}", part(values))
+}
+
+const fn part(values: bool) -> &'static str {
+    if values { "value" } else { "key" }
+}
+
+const fn wrong(layer: u32, values: bool, reason: &'static str) -> Error {
+    Error::caller(ErrorKind::LayerTensor { layer, part: part(values), reason })
+}
+
+fn by_caller(error: Error) -> Error {
+    Error::caller(error.kind())
+}
+
+/// Bytes of the keys of one layer.
+fn layer_len(shape: &KeyShape, scalar: Scalar) -> Result<u64> {
+    let KeyShape { layers, heads, tokens, head_dim } = *shape;
+    if scalar.float().is_none() || [layers, heads, tokens, head_dim].contains(&0) {
+        let expected =
+            "keys and values of f32, f16 or bf16, with at least one layer, head, token and component";
+        return Err(Error::caller(ErrorKind::Argument { expected }));
+    }
+    let factors = [heads.into(), tokens.into(), head_dim.into(), scalar.size() as u64];
+    size("the keys of a layer", 0, &factors).map_err(by_caller)
+}
