@@ -38,12 +38,14 @@ impl Scores {
             self.lengths().map(|(band, tally)| (band.to_string(), tally)).collect();
         let (down, across) = (rows.len() as u32, columns.len() as u32);
         let width = match across {
-            0..=8 => 76,
+            // Wide enough for the title of the axis.
+            0..=8 => (240 / across.max(1)).max(76),
             9..=16 => 48,
             _ => (800 / across).max(14),
         };
         let height = match down {
-            0..=12 => 36,
+            // As high as the scale beside it.
+            0..=12 => (SCALE_HEIGHT / down.max(1)).max(36),
             _ => (440 / down).max(14),
         };
         let longest = |labels: &[(String, Tally)]| {
