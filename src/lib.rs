@@ -4,8 +4,9 @@
 //! SHA-256 digest and an HMAC. On it stands the **drift beacon**: the mean vector of a window of embeddings or logits
 //! in int16, with the window's statistics and how far it has moved, signed and routed; the **token ledger**: exact
 //! tokens by the million or billion, found again by position and proved by 32 bytes; **mirrors**: one master of KV
-//! blocks, and many agents as the blocks in which they differ; and **engrams**: KV states of llama.cpp, read where they are,
-//! fingerprints of their keys, and an index in which the nearest earlier context is found.
+//! blocks, and many agents as the blocks in which they differ; **engrams**: KV states of llama.cpp, read where they are,
+//! fingerprints of their keys, and an index in which the nearest earlier context is found; and **gists**: contexts compressed
+//! into a few virtual tokens, carried and measured.
 //!
 //! - [`frame`]: parse, check, verify, build, route.
 //! - [`beacon`]: read a beacon without an allocator; measure a window row by row and write one.
@@ -52,13 +53,13 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | (none) | `no_std`, no allocator: parse and check frames, read beacons, ledger chunks, mirrors, states, certificates and indexes, check proofs, take and apply differences, whiten, search, quantise, statistics over a caller's memory, write into a caller's buffer |
+//! | (none) | `no_std`, no allocator: parse and check frames, read beacons, ledger chunks, mirrors, states, certificates, indexes and gists, attention masks, check proofs, take and apply differences, whiten, search, quantise, statistics over a caller's memory, write into a caller's buffer |
 //! | `alloc` | owned contexts, windows, encoding into a `Vec`, `MasterMirror`, fingerprints, `OwnedIndex`, `inspect` |
 //! | `std` (default) | files: ledgers, .npy, whole-file output; search by several threads, the semantic proof, table-driven CRC-16 |
 //! | `hmac` (default) | keys, signing, `Frame::verify` |
 //! | `simd` | kernels for the instruction sets found at run time (without `std`: those of the build); the same bits as without |
 //! | `npz` | NumPy archives |
-//! | `safetensors` | blocks from safetensors files |
+//! | `safetensors` | blocks from safetensors files, gists from and to them |
 //! | `mmap` | ledgers, arrays and tensors as maps into memory |
 //! | `linalg` | fingerprints by singular values, and the fit of a whitening |
 //! | `niah` | needle in a haystack: samples, scores, the heat map |
