@@ -214,14 +214,16 @@ impl<'a> GistView<'a> {
     /// of its tokens is not known.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if a token's row is no whole number of the type's blocks; [`ErrorKind::Size`] beyond 64 bits.
+    /// [`ErrorKind::Argument`] if a token's row is no whole number of the type's blocks; [`ErrorKind::Size`] if a token takes
+    /// more bytes than 64 bits count.
     pub fn byte_ratio(&self, cache: GgmlType) -> Result<Option<f64>> {
         let Some(tokens) = Some(self.source_tokens()).filter(|&tokens| tokens > 0) else { return Ok(None) };
         let shape = self.shape();
         let row = cache.row_size(shape.width()?.into())?;
-        let full = size("the full cache", 0, &[u64::from(shape.layers), 2, row, tokens])
+        let token = size("a token of the full cache", 0, &[u64::from(shape.layers), 2, row])
             .map_err(|error| Error::caller(error.kind()))?;
-        Ok(Some(full as f64 / self.payload().len() as f64))
+        // The number of tokens may be any: in floats nothing overflows.
+        Ok(Some(token as f64 * tokens as f64 / self.payload().len() as f64))
     }
 
     /// Checks that the gist is of the source that `index` is the index of (spec/gist.md, "What a gist is bound to").

@@ -236,7 +236,8 @@ impl<R: Read> TokenReader<R> {
                         }
                         *offset = offset.saturating_add(1);
                     }
-                    if self.finished {
+                    // What is no number is not followed to an end that it may not have.
+                    if self.finished || word.is_hopeless() {
                         word.end(tokens, position, *line, *offset)?;
                     }
                 }
@@ -306,6 +307,11 @@ const fn cut_short(needed: u64, available: u64, offset: u64) -> Error {
 }
 
 impl Word {
+    /// Whether it is no token whatever follows, and as much of it is there as a message quotes.
+    fn is_hopeless(&self) -> bool {
+        self.value.is_none() && self.start.len() >= 15
+    }
+
     fn push(&mut self, byte: u8) {
         let digit = byte.is_ascii_digit().then_some(u32::from(byte & 0x0F));
         let before = if self.len == 0 { Some(0) } else { self.value };
@@ -422,6 +428,17 @@ mod tests {
         let at = long.len() - 2;
         let message = "line 40000: token 40000 is '5x'; a whole number from 0 to 4294967295 is needed";
         assert_eq!(text(&long), Err(format!("{message} (at byte {at})")));
+    }
+
+    /// Else this would read for ever.
+    #[test]
+    fn a_word_without_an_end() {
+        let mut reader = TokenReader::new(io::repeat(b'9'), TokenFormat::Text).unwrap();
+        let cause = reader.next_block().unwrap_err();
+        let word = "99999999999999...";
+        let needed = "a whole number from 0 to 4294967295 is needed";
+        assert_eq!(cause.to_string(), format!("line 1: token 0 is '{word}'; {needed} (at byte 0)"));
+        assert!(reader.next_block().unwrap().is_none());
     }
 
     #[test]

@@ -87,6 +87,11 @@ fn what_is_said_of_a_gist() {
     assert!(json["loss"]["max_error"].as_f64().unwrap() > 0.0 && json["loss"]["non_finite"] == 0);
     let json = folder.bitwire("gist show gist.bit --json --cache-type f32").good().json("gist-show");
     assert_eq!((&json["byte_ratio"], &json["cache_type"]), (&json!(400.0), &json!("f32")));
+    let most = "gist import f32.safetensors most.bit kv m none --source-tokens 18446744073709551615 --json";
+    let json = folder.bitwire(most).good().json("gist-import");
+    assert_eq!(json["source_tokens"], u64::MAX);
+    // 2^64 tokens for 4, in half as many bytes each.
+    assert_eq!(json["byte_ratio"], 2f64.powi(61));
     folder.bitwire("gist show gist.bit --cache-type q8_0").refused(
         "--cache-type q8_0: a row of 24 components: a quantised row is made of blocks of 32 elements",
     );
@@ -175,6 +180,9 @@ fn a_gist_is_bound_to_its_ledger() {
     folder
         .bitwire("gist import f32.safetensors x.bit --source chat.ledger --source-tokens 7")
         .refused("--source-tokens 7: chat.ledger.idx covers 6 tokens");
+    folder
+        .bitwire("gist import f32.safetensors chat.ledger.idx --source chat.ledger")
+        .refused("chat.ledger.idx: is an input, and would be overwritten");
     folder.bitwire("gist import f32.safetensors less.bit --source chat.ledger --source-tokens 5").good();
     folder.bitwire("gist show less.bit --source chat.ledger").good();
 
@@ -235,6 +243,11 @@ fn sidecars() {
     );
     let json = folder.bitwire(&format!("{line} --no-sidecar --json")).good().json("gist-import");
     assert_eq!((&json["layers"], &json["metadata"]), (&json!(3), &Value::Null));
+    // The sidecar that is read without being named is an input too.
+    let beside = "gist import num_layers_smaller_than_file.safetensors num_layers_smaller_than_file.json";
+    folder
+        .bitwire(&format!("{beside} --trust-sidecar"))
+        .refused("num_layers_smaller_than_file.json: is an input, and would be overwritten");
     folder.put("nine.json", "{\"num_layers\": 9}");
     for trust in ["", " --trust-sidecar"] {
         folder.bitwire(&format!("gist import f32.safetensors x.bit --sidecar nine.json{trust}")).refused(

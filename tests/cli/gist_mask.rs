@@ -209,6 +209,19 @@ fn what_makes_no_mask_is_refused() {
     }
     let run = folder.bitwire("gist mask --tokens words.txt --gist-ids 900");
     assert!(run.err.starts_with("bitwire: words.txt: ") && run.err.contains("two"), "{run:?}");
+    // 4 GiB or more, of a few words: too much is an error, and nothing else.
+    #[cfg(target_os = "linux")]
+    for line in ["--pad-left 1", "--format bits out.npy"] {
+        let line = format!("gist mask --context 4294967290 --gists 1 --rest 1 {line}");
+        folder
+            .sh(&format!("ulimit -v 131072 && exec \"$0\" {line}"))
+            .usage(" bytes of memory are not to be had");
+    }
+    // An endless file is found wanting at its start.
+    #[cfg(target_os = "linux")]
+    folder
+        .sh("ulimit -v 131072 && exec \"$0\" gist mask --tokens /dev/zero --gist-ids 1")
+        .usage("bitwire: /dev/zero: line 1: token 0 is '\\x00");
     for (line, part) in [
         ("gist mask", "the following required arguments were not provided"),
         ("gist mask --tokens text.txt", "the following required arguments were not provided"),
@@ -265,6 +278,10 @@ fn a_budget_is_that_worked_by_hand() {
         "{run:?}"
     );
     assert_eq!(folder.bitwire(&format!("{less} --json")).good().json("gist-budget")["saved_bytes"], -319488);
+    let far =
+        "gist budget --layers 1 --kv-heads 1 --head-dim 1 --context 1 --gists 4611686018427387903 --json";
+    // 4 bytes less 2^64 - 4 bytes, which no 64 bits hold: the nearest float.
+    assert_eq!(folder.bitwire(far).good().json("gist-budget")["saved_bytes"], -(2f64.powi(64)));
     let small =
         folder.bitwire("gist budget --layers 1 --kv-heads 1 --head-dim 1 --context 1048575 --gists 1").good();
     // 4 bytes a token: one token less than 4 MiB.

@@ -94,9 +94,11 @@ pub(crate) fn budget(args: &BudgetArgs, out: &mut Output) -> Result<Outcome, Pro
             })
         };
         let saved = budget.saved_bytes();
-        let saved = match u64::try_from(saved) {
-            Ok(saved) => saved.into(),
-            Err(_) => i64::try_from(saved).unwrap_or(i64::MIN).into(),
+        let saved = match (u64::try_from(saved), i64::try_from(saved)) {
+            (Ok(saved), _) => saved.into(),
+            (_, Ok(saved)) => saved.into(),
+            // The nearest of the numbers that readers of JSON have.
+            _ => (saved as f64).into(),
         };
         let members = vec![
             ("layers", args.layers.into()),

@@ -140,12 +140,18 @@ pub(super) fn import(args: &Import, out: &mut Output) -> Result<Outcome, Problem
     let file = Input::open(&args.input)?;
     check_fit(args, &file)?;
     let sidecar = sidecar(args, &file, positions.is_some())?;
+    if let Some((path, _)) = &sidecar {
+        input::not_over(&args.out, &[path])?;
+    }
     let payload = payload(args, file, positions, sidecar.as_ref())?;
     if let Some((path, sidecar)) = &sidecar {
         sidecar.check(&payload.shape()).map_err(|error| disagrees(path, error))?;
     }
 
     let index = args.source.as_deref().map(LedgerIndex::open).transpose()?;
+    if let Some(index) = &index {
+        input::not_over(&args.out, &[index.path()])?;
+    }
     let (tokens, root) = match &index {
         None => (args.source_tokens.unwrap_or(0), None),
         Some(file) => {

@@ -1,6 +1,6 @@
 //! `gist mask`: the attention mask of a text with gists.
 
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use bitwire::io::Cause;
 use bitwire::io::npy::{self, ArrayWriter, Dtype, Header};
 use bitwire::io::output::write_whole;
 use bitwire::io::tokens::{TokenFormat, TokenReader};
+use bitwire::{Error, ErrorKind};
 use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::Value;
 
@@ -123,14 +124,14 @@ pub(crate) fn mask(args: &MaskArgs, out: &mut Output) -> Result<Outcome, Problem
         return Err(Problem::Usage("--as-original is for masks with padding".to_owned()));
     }
     let mask = match &padding {
-        Some(padding) => {
-            mask.with_padding(Padding::Bytes(padding)).map_err(|error| Problem::Usage(error.to_string()))?
+        Some((bits, _)) => {
+            mask.with_padding(Padding::Bits(bits)).map_err(|error| Problem::Usage(error.to_string()))?
         }
         None => mask,
     };
     let rows = if args.as_original { PaddedRows::Attend } else { PaddedRows::Blank };
     let mask = mask.padded_rows(rows);
-    let padded = padding.iter().flatten().filter(|&&byte| byte == 0).count();
+    let padded = padding.as_ref().map_or(0, |(_, padded)| *padded);
 
     let file = File { format, blocked: args.blocked.unwrap_or(BlockedArg::Min), mask };
     match &args.out {
@@ -179,20 +180,29 @@ fn without_padding(args: &MaskArgs) -> Result<(GistMask<'static>, usize), Proble
 /// All numbers of a file, which holds one `what`, not a batch of them.
 fn numbers(path: &Path, what: &str) -> Result<Vec<u32>, Problem> {
     let failed = |cause: Cause| Problem::File(cause.at(input::label(path)));
-    let bytes = input::read(path)?;
+    let mut file = input::open(path)?;
+    let mut start = Vec::new();
+    file.by_ref()
+        .take(npy::MAGIC.len() as u64)
+        .read_to_end(&mut start)
+        .map_err(|error| failed(error.into()))?;
     let named = if input::is_stream(path) { None } else { TokenFormat::from_name(path) };
-    let found = if bytes.starts_with(&npy::MAGIC) { TokenFormat::Npy } else { TokenFormat::Text };
+    let found = if start == npy::MAGIC { TokenFormat::Npy } else { TokenFormat::Text };
     let format = named.unwrap_or(found);
-    if format == TokenFormat::Npy
-        && let [rows, _] = Header::parse(&bytes).map_err(|error| failed(error.into()))?.shape()
-        && *rows != 1
-    {
-        let name = input::name(path);
-        return Err(Problem::Usage(format!(
-            "{name}: has {rows} rows; a mask is that of one {what}: give a row"
-        )));
+    if format == TokenFormat::Npy {
+        // The header has to be seen twice, but what is none is not read to its end.
+        let rest = if start == npy::MAGIC { u64::MAX } else { 0 };
+        file.by_ref().take(rest).read_to_end(&mut start).map_err(|error| failed(error.into()))?;
+        if let [rows, _] = Header::parse(&start).map_err(|error| failed(error.into()))?.shape()
+            && *rows != 1
+        {
+            let name = input::name(path);
+            return Err(Problem::Usage(format!(
+                "{name}: has {rows} rows; a mask is that of one {what}: give a row"
+            )));
+        }
     }
-    let mut reader = TokenReader::new(Cursor::new(bytes), format).map_err(failed)?;
+    let mut reader = TokenReader::new(Cursor::new(start).chain(file), format).map_err(failed)?;
     let mut numbers = Vec::new();
     while let Some(block) = reader.next_block().map_err(failed)? {
         numbers.extend_from_slice(block);
@@ -200,8 +210,9 @@ fn numbers(path: &Path, what: &str) -> Result<Vec<u32>, Problem> {
     Ok(numbers)
 }
 
-/// One byte for each of `len` positions, if any may be padding.
-fn padding(args: &MaskArgs, len: usize) -> Result<Option<Vec<u8>>, Problem> {
+/// One bit for each of `len` positions, if any may be padding, and how many are.
+fn padding(args: &MaskArgs, len: usize) -> Result<Option<(Vec<u8>, usize)>, Problem> {
+    let memory = |error: Error| Problem::Usage(error.to_string());
     if let Some(path) = &args.padding {
         let name = input::name(path);
         let numbers = numbers(path, "padding")?;
@@ -216,7 +227,8 @@ fn padding(args: &MaskArgs, len: usize) -> Result<Option<Vec<u8>>, Problem> {
                 "{name}: the entry of position {at} is {number}: 1 is a token, 0 is padding"
             )));
         }
-        return Ok(Some(numbers.iter().map(|&number| u8::from(number == 1)).collect()));
+        let padded = numbers.iter().filter(|&&number| number == 0).count();
+        return Ok(Some((bits(len, |at| numbers.get(at) == Some(&1)).map_err(memory)?, padded)));
     }
     if args.pad_left.is_none() && args.pad_right.is_none() {
         return Ok(None);
@@ -228,7 +240,27 @@ fn padding(args: &MaskArgs, len: usize) -> Result<Option<Vec<u8>>, Problem> {
     }
     let [left, right] = [left, right].map(|count| usize::try_from(count).unwrap_or(len));
     let tokens = left..len.saturating_sub(right);
-    Ok(Some((0..len).map(|at| u8::from(tokens.contains(&at))).collect()))
+    let padded = len.saturating_sub(tokens.len());
+    Ok(Some((bits(len, |at| tokens.contains(&at)).map_err(memory)?, padded)))
+}
+
+/// A bit for each of `len` positions, 1 for a token, as [`Padding::Bits`] has them.
+fn bits(len: usize, is_token: impl Fn(usize) -> bool) -> Result<Vec<u8>, Error> {
+    let mut bits = zeros(len.div_ceil(8))?;
+    for (byte, first) in bits.iter_mut().zip((0..len).step_by(8)) {
+        let tokens = (0..8).filter(|&at| is_token(first.saturating_add(at).min(len)));
+        *byte = tokens.fold(0u8, |byte, at| byte | 1 << at);
+    }
+    Ok(bits)
+}
+
+/// `len` zeros: a few options may ask for more than there is memory for.
+fn zeros<T: Clone + Default>(len: usize) -> Result<Vec<T>, Error> {
+    let mut values = Vec::new();
+    let needed = (len as u64).saturating_mul(size_of::<T>() as u64);
+    values.try_reserve_exact(len).map_err(|_| Error::caller(ErrorKind::OutOfMemory { needed }))?;
+    values.resize(len, T::default());
+    Ok(values)
 }
 
 /// A mask as it is written.
@@ -264,9 +296,9 @@ impl File<'_> {
         let (len, width) = (self.mask.len(), self.width());
         let mut file = ArrayWriter::new(writer, dtype, &self.shape())?;
         let at_once = STAGE.checked_div(width.saturating_mul(size)).unwrap_or(0).clamp(1, len.max(1));
-        let mut bytes = vec![0; at_once.saturating_mul(width).saturating_mul(size)];
+        let mut bytes: Vec<u8> = zeros(at_once.saturating_mul(width).saturating_mul(size))?;
         let additive = self.format == FormatArg::Additive;
-        let mut floats = vec![0.0; if additive { at_once.saturating_mul(width) } else { 0 }];
+        let mut floats: Vec<f32> = zeros(if additive { at_once.saturating_mul(width) } else { 0 })?;
         for first in (0..len).step_by(at_once) {
             let rows = first..first.saturating_add(at_once).min(len);
             let elements = rows.len().saturating_mul(width);

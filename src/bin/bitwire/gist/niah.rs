@@ -1,9 +1,11 @@
 //! `gist niah`.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use bitwire::gist::niah::{Generator, Haystack, Language, MAX_GISTS, Plan, TextTokens, write_spans};
+use bitwire::gist::niah::{
+    Generator, Haystack, Language, MAX_GISTS, MAX_TEXT, Plan, TextTokens, write_spans,
+};
 use bitwire::io::output::OutputFile;
 use bitwire::io::{Escaped, FileError};
 use bitwire::ledger::storage::{LedgerPath, Part, Storage};
@@ -269,7 +271,13 @@ pub(super) fn not_over(out: &Path, inputs: &[PathBuf]) -> Result<(), Problem> {
 }
 
 fn read_text(path: &Path) -> Result<String, Problem> {
-    let bytes = input::read(path)?;
+    let mut bytes = Vec::new();
+    let max = MAX_TEXT as u64;
+    let read = input::open(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|error| FileError::new(input::label(path), error))?;
+    if bytes.len() > MAX_TEXT {
+        return Err(Problem::Usage(format!("{}: the text has more than {max} bytes", input::name(path))));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to() as u64;
         input::unfit(path, bitwire::Error::new(bitwire::ErrorKind::Utf8 { field: "the text" }, at))

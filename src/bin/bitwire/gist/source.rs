@@ -198,6 +198,10 @@ impl LedgerIndex {
         }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn name(&self) -> String {
         input::name(&self.path)
     }
