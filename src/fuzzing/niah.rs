@@ -44,7 +44,7 @@ const RULES: [Rule; 4] = [
 /// The words of a text: what stands between characters that are no letters and digits of ASCII.
 fn is_right(rule: Rule, answer: &str, needle: &str) -> bool {
     let same = |word: &str| match rule.ignore_case {
-        true => word.to_ascii_lowercase() == needle.to_ascii_lowercase(),
+        true => word.eq_ignore_ascii_case(needle),
         false => word == needle,
     };
     if !rule.exact {
@@ -255,7 +255,7 @@ fn tallies(choices: &mut Choices<'_>) {
         let length = match how / 3 % 3 {
             0 => 100 * (1 + choices.below(4) as u64),
             1 => choices.below(60_000) as u64,
-            _ => u64::from(u32::from_le_bytes(choices.array())) >> choices.byte() % 32,
+            _ => u64::from(u32::from_le_bytes(choices.array())) >> (choices.byte() % 32),
         };
         let needle = "AB12CD".to_owned();
         let answer = [None, Some(""), Some(" \n"), Some("AB12CD"), Some("It is AB12CD."), Some("CD12AB")];
@@ -273,7 +273,7 @@ fn tallies(choices: &mut Choices<'_>) {
     consistent(&scores, &planted, rule);
     let title = String::from_utf8_lossy(choices.bytes(usize::from(title) % 40)).into_owned();
     drawn(&scores, &title);
-    let samples = u64::from_le_bytes(choices.array()) >> choices.byte() % 64;
+    let samples = u64::from_le_bytes(choices.array()) >> (choices.byte() % 64);
     let correct = u64::from_le_bytes(choices.array()) % samples.saturating_add(1).max(1);
     interval(Tally { samples, correct, missing: 0 });
 }
