@@ -17,6 +17,7 @@ use bitwire::engram::whitening::Whitening;
 use bitwire::frame::{Config, Context, ContextHash, Element, FrameBuilder, Key, Kind, TlvType};
 use bitwire::fuzzing::TARGETS;
 use bitwire::gist::GistBuilder;
+use bitwire::io::safetensors::{NewTensor, write_tensors};
 use bitwire::ledger::{
     Chunk, ChunkBuilder, Encoding, IndexBuilder, Passkey, Proof, Span, encode_marks, encoded_marks_len,
 };
@@ -552,6 +553,100 @@ fn gists() -> Vec<Vec<u8>> {
     frames
 }
 
+/// Inputs of the target that reads gists in files: the length of a sidecar, the sidecar and a file; sidecars alone; and choices
+/// of which it lays out files.
+fn gist_file_inputs() -> Vec<Vec<u8>> {
+    let sidecars = [
+        r#"{"num_layers": 2, "num_gist_tokens": 3, "model_name": "m", "none": null, "flag": true}"#,
+        r#"{"num_layers": 1, "list": [1, "it's", {"a": -0.5e-7}, []], "big": 123456789012345678901234567890}"#,
+        "{\n  \"\u{e9}\": \"\\u00e9\\ud83d\\ude00\\n\"\n}",
+        r#"{"a": 1, "\u0061": 2}"#,
+        r#"{"a": {"b": 1, "b": 2}, "c": "\ud83d"}"#,
+        r#"{"num_gist_tokens": 3.0}"#,
+        r#"{"a": 1e999, "b": NaN}"#,
+        "{}",
+        "[1]",
+        "",
+    ];
+    let mut inputs: Vec<Vec<u8>> = sidecars.iter().map(|text| text.as_bytes().to_vec()).collect();
+    inputs.push([&b"{\"a\":"[..], &[b'['; 100], &[b']'; 100], b"}"].concat());
+    for (i, text) in sidecars.iter().enumerate() {
+        let scalar = [Scalar::F32, Scalar::F16, Scalar::Bf16][i % 3];
+        let dims = [1 + i as u64 / 4, 2, 3, 2];
+        let len = dims.iter().product::<u64>() as usize * scalar.size();
+        let data: Vec<u8> = (0..4 * len).map(|k| [k as u8, 0x3C][k % 2]).collect();
+        let mut tensors: Vec<_> = (0..4)
+            .map(|k| NewTensor {
+                name: format!("layer_{}_{}", k / 2, ["key", "value"][k % 2]).into(),
+                scalar,
+                dims: (&dims[..]).into(),
+                bytes: &data[k * len..][..len],
+            })
+            .collect();
+        if i == 5 {
+            tensors.remove(2);
+        }
+        let mut file = Vec::new();
+        write_tensors(&mut file, &[("a", "b")][..i % 2], &tensors).unwrap();
+        inputs.push([&(text.len() as u16).to_le_bytes(), text.as_bytes(), &file].concat());
+    }
+    let mut random = Random(17);
+    for amiss in (0..32).map(|i| if i % 2 == 0 { i / 2 } else { 200 }) {
+        let mut input: Vec<u8> = (0..80).map(|_| random.next() as u8).collect();
+        input[1] = amiss;
+        inputs.push(input);
+    }
+    inputs
+}
+
+/// Inputs of the target of samples and answers: lines of both, good and bad, and choices.
+fn needles() -> Vec<Vec<u8>> {
+    let sample = |id: &str, needle: &str, position: f64, more: &str| {
+        let context = format!("\u{e9} The secret passkey is {needle}. ");
+        let chars = context.chars().count();
+        format!(
+            r#"{{"context": "{context}", "question": "?", "answer": "{needle}", "needle": "{needle}", "needle_position": {position}, "context_length_chars": {chars}, "id": "{id}"{more}}}"#
+        )
+    };
+    let good = [
+        sample("a", "AB12CD", 0.25, r#", "prediction": "It is AB12CD.""#),
+        sample("b", "ZZZZZZ", 1.0, r#", "prediction": "ZZZZZZZ""#),
+        sample("c", "000000", 0.0, r#", "prediction": null, "x": {"y": [1, 2]}"#),
+    ];
+    let mut inputs = vec![good.join("\n").into_bytes(), format!("{}\n\n", good.join("\r\n \n")).into_bytes()];
+    for (from, to) in [
+        ("\"needle\": \"AB12CD\"", "\"needle\": \"AB12C\""),
+        ("\"answer\": \"AB12CD\"", "\"answer\": \"AB12CE\""),
+        ("is AB12CD. ", "is AB12CDE "),
+        ("0.25", "1.25"),
+        ("0.25", "-0.0"),
+        ("0.25", "1e999"),
+        ("_chars\": 35", "_chars\": 36"),
+        ("\"x\": {", "\"id\": {"),
+        ("\"x\": {", "\"id\": \"c\", \"x\": {"),
+        ("\"b\", ", "\"b\" "),
+        ("[1, 2]}}", "[1, 2]}"),
+        ("ZZZZZZ", "ZZZ\u{3a9}"),
+        ("\"prediction\": \"It", "\"prediction\": [\"It"),
+    ] {
+        let bad = good.join("\n").replacen(from, to, 1);
+        inputs.extend([bad.clone().into_bytes(), (bad + "\n").into_bytes()]);
+    }
+    // Samples, and behind an empty line answers to them.
+    let answers = r#"{"id": "b", "prediction": "ZZZZZZ"}"#;
+    inputs.push([good.join("\n").as_bytes(), b"\n\n", answers.as_bytes()].concat());
+    let mut random = Random(19);
+    for i in 0..48u8 {
+        let mut input: Vec<u8> = (0..40 + random.below(300)).map(|_| random.next() as u8).collect();
+        input[0] = i;
+        if i % 2 == 1 {
+            input.extend_from_slice("A paragraph\n\n \u{b}\n\u{e9}nd more.\u{3000}\n".repeat(4).as_bytes());
+        }
+        inputs.push(input);
+    }
+    inputs
+}
+
 fn whitenings() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for (dim, outputs) in [(1, 1), (3, 2), (17, 5), (33, 33)] {
@@ -592,6 +687,8 @@ fn built(target: &str) -> Vec<Vec<u8>> {
         "engram_index" => engram_indexes(),
         "whitening" => whitenings(),
         "gist" => gists(),
+        "gist_files" => gist_file_inputs(),
+        "niah" => needles(),
         "state" => states(),
         "mirror" => mirror_frames(),
         "diff" => differences(),
@@ -755,8 +852,10 @@ fn write_seeds() {
         "engram_index",
         "frame",
         "gist",
+        "gist_files",
         "mirror",
         "mirrors",
+        "niah",
         "proof",
         "recovery",
         "results",
@@ -836,6 +935,7 @@ bodies! {
     engram_index: 2000,
     frame: 1000,
     gist: 2000,
+    gist_files: 2000,
     gist_mask: 1000,
     index: 3000,
     inspect: 300,
@@ -844,6 +944,7 @@ bodies! {
     mirrors: 2000,
     moments: 100,
     mu16: 1000,
+    niah: 400,
     npy: 2000,
     npz: 400,
     proof: 300,

@@ -428,6 +428,21 @@ fn random_positions_and_lengths_are_put_into_bins() {
     assert_eq!(end.lengths().len(), 10);
 }
 
+/// Three depths in every tenth: its start, its middle, and the last number before the next.
+#[test]
+fn the_last_depth_before_a_tenth_is_not_in_it() {
+    let depths = (0..10).flat_map(|i| {
+        let end = |i: i32| f64::from(i) / 10.0;
+        [end(i), end(i) + 0.05, f64::from_bits(end(i + 1).to_bits() - 1)]
+    });
+    let mut samples = Vec::new();
+    for (depth, length) in depths.zip(100..) {
+        samples.extend(english(Plan::grid(vec![depth], vec![length], 1).unwrap(), length));
+    }
+    let binned = scores(&answered(&samples, |_, sample| sample.needle.clone()), Rule::default());
+    assert_eq!(binned.depths().map(|(_, tally)| tally.samples).collect::<Vec<_>>(), [3; 10]);
+}
+
 #[test]
 fn lines_that_cannot_be_scored() {
     let good = PUBLISHED.lines().next().unwrap();
@@ -470,6 +485,9 @@ fn lines_that_cannot_be_scored() {
         (b"{".to_vec(), "not valid JSON", 0),
         (b"{\"needle\": }".to_vec(), "not valid JSON", 11),
         (b"{} {}".to_vec(), "not valid JSON", 3),
+        // Not all there: at its end, not where the next line starts.
+        (b"{\"a\":1".to_vec(), "not valid JSON", 5),
+        (b"{\"a\":[1,2] \t\r".to_vec(), "not valid JSON", 9),
         (b"{\"a\":\"\xff\"}".to_vec(), "not UTF-8", 6),
         (twice("\"needle\":\"YD1IB2\""), "a member comes twice", 0),
         (b"{\"prediction\":\"a\",\"prediction\":\"a\"}".to_vec(), "a member comes twice", 0),

@@ -20,6 +20,7 @@ mod context;
 mod engram;
 mod frame;
 mod gist;
+mod gist_files;
 mod gist_mask;
 mod inspect;
 mod ledger_files;
@@ -28,10 +29,12 @@ mod mend;
 mod mirror;
 mod mirrors;
 mod moments;
+mod niah;
 mod npy;
 mod npz;
 mod numbers;
 mod proof;
+mod python_tree;
 mod recovery;
 mod safetensors;
 mod second_engram;
@@ -49,6 +52,7 @@ pub use context::context;
 pub use engram::{engram_index, whitening};
 pub use frame::frame;
 pub use gist::gist;
+pub use gist_files::gist_files;
 pub use gist_mask::gist_mask;
 pub use inspect::inspect;
 pub use ledger_files::ledger;
@@ -56,6 +60,7 @@ pub use ledger_frames::{chunk, index};
 pub use mirror::{diff, mirror};
 pub use mirrors::mirrors;
 pub use moments::{moments, window};
+pub use niah::niah;
 pub use npy::npy;
 pub use npz::npz;
 pub use numbers::{crc16, mu16};
@@ -84,6 +89,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("engram_index", engram_index),
     ("frame", frame),
     ("gist", gist),
+    ("gist_files", gist_files),
     ("gist_mask", gist_mask),
     ("index", index),
     ("inspect", inspect),
@@ -92,6 +98,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("mirrors", mirrors),
     ("moments", moments),
     ("mu16", mu16),
+    ("niah", niah),
     ("npy", npy),
     ("npz", npz),
     ("proof", proof),

@@ -99,7 +99,7 @@ fn blocks<B: AsRef<[u8]>>(file: &TensorFile<B>, name: &str) {
 }
 
 /// Gives the header and the data the lengths that the error asks for.
-fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
+pub(super) fn mend(bytes: &mut Vec<u8>, error: Error) -> Option<()> {
     match error.kind() {
         ErrorKind::Truncated { field: "the tensors' data", .. } | ErrorKind::TrailingBytes { .. } => {
             fit_data(bytes, &error)?;

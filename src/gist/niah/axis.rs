@@ -67,18 +67,6 @@ fn is_few(values: usize, samples: u64) -> bool {
 /// The rows, or the columns.
 pub(super) struct Axis {
     pub(super) bands: Vec<Band>,
-    bins: Bins,
-}
-
-enum Bins {
-    /// Each value has a band.
-    None,
-    Depths,
-    /// How wide they are, and which one, counted from 0, is the first.
-    Lengths {
-        width: u64,
-        first: u64,
-    },
 }
 
 impl Axis {
@@ -86,27 +74,21 @@ impl Axis {
     pub(super) fn depths(values: Vec<f64>, grid: bool, samples: u64) -> Self {
         let band = |low, high| Band { unit: Unit::Depth, low, high };
         if grid || is_few(values.len(), samples) {
-            return Self {
-                bands: values.into_iter().map(|value| band(value, value)).collect(),
-                bins: Bins::None,
-            };
+            return Self { bands: values.into_iter().map(|value| band(value, value)).collect() };
         }
         let end = |bin: u32| f64::from(bin) / f64::from(BINS);
         let bands = (0..BINS).map(|bin| band(end(bin), end(bin.saturating_add(1)))).collect();
-        Self { bands, bins: Bins::Depths }
+        Self { bands }
     }
 
     /// `values` increase.
     pub(super) fn lengths(values: &[u64], grid: bool, samples: u64) -> Self {
         let band = |low: u64, high: u64| Band { unit: Unit::Length, low: low as f64, high: high as f64 };
         let (Some(&first), Some(&last)) = (values.first(), values.last()) else {
-            return Self { bands: Vec::new(), bins: Bins::None };
+            return Self { bands: Vec::new() };
         };
         if grid || is_few(values.len(), samples) {
-            return Self {
-                bands: values.iter().map(|&value| band(value, value)).collect(),
-                bins: Bins::None,
-            };
+            return Self { bands: values.iter().map(|&value| band(value, value)).collect() };
         }
         let (width, first, last) = width(first, last);
         let bands = (first..=last)
@@ -115,20 +97,13 @@ impl Axis {
                 band(low, low.saturating_add(width.saturating_sub(1)))
             })
             .collect();
-        Self { bands, bins: Bins::Lengths { width, first } }
+        Self { bands }
     }
 
-    /// The place of a value.
+    /// The place of a value: the last band that starts at it or before. By comparing, not by arithmetic, whose rounding would put
+    /// the last value before a bin into it.
     pub(super) fn place(&self, value: f64) -> usize {
-        let bin = match self.bins {
-            Bins::None => return self.bands.partition_point(|band| band.low < value),
-            Bins::Depths => (value * f64::from(BINS)) as u64,
-            Bins::Lengths { width, first } => {
-                (value as u64).checked_div(width).unwrap_or(0).saturating_sub(first)
-            }
-        };
-        // 100 % is in the last one.
-        usize::try_from(bin).unwrap_or(usize::MAX).min(self.bands.len().saturating_sub(1))
+        self.bands.partition_point(|band| band.low <= value).saturating_sub(1)
     }
 }
 

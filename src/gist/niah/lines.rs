@@ -103,7 +103,8 @@ impl<R: BufRead> Lines<R> {
             return Err(self.refuse_at("not UTF-8", error.valid_up_to() as u64));
         }
         let fault = Cell::new("not a JSON object");
-        let mut json = serde_json::Deserializer::from_slice(&self.bytes);
+        // Without its end: an object that is not all there is an error in this line, not in the next.
+        let mut json = serde_json::Deserializer::from_slice(self.bytes.trim_ascii_end());
         let parsed = Reading { member, fault: &fault }.deserialize(&mut json);
         parsed.and_then(|members| json.end().map(|()| members)).map_err(|error| match error.classify() {
             Category::Data => self.refuse(fault.get()),
