@@ -127,6 +127,21 @@ fn scores_are_those_that_the_answers_were_made_with() {
     assert_eq!(depth["cells"][3]["length"], 200);
     assert_eq!(rates(&score("depth.jsonl", " --ignore-case"), "depths"), [4, 0, 4]);
 
+    // 60 depths and 60 lengths, a sample each: bins, of which the ends of lengths are whole numbers from 0 on.
+    let binned = |i: usize| {
+        let context = format!("{} ABC123", "x".repeat(i));
+        let position = i as f64 / 64.0;
+        let sample = json!({
+            "context": context, "needle": "ABC123", "needle_position": position, "prediction": "no",
+        });
+        sample.to_string() + "\n"
+    };
+    folder.put("binned.jsonl", (0..60).map(binned).collect::<String>());
+    let json = score("binned.jsonl", "");
+    let ends = |of: &str, at: usize| json[format!("{of}s")][at][of].to_string();
+    assert_eq!((ends("length", 0), ends("length", 1)), ("[0,9]".to_owned(), "[10,19]".to_owned()));
+    assert_eq!((ends("depth", 0), ends("depth", 9)), ("[0.0,0.1]".to_owned(), "[0.9,1.0]".to_owned()));
+
     let run = folder.bitwire("gist score depth.jsonl --svg map.svg").good();
     // 4 of 12 by Wilson: 13.8 to 60.9 %.
     assert_eq!(
