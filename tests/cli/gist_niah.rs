@@ -235,6 +235,13 @@ fn the_ledger_is_measured() {
     let run = folder.bitwire("gist score a.jsonl --ledger t.ledger");
     assert_eq!(run.status, Some(1));
     assert_eq!(run.err, "bitwire: t.ledger: sample 'ko-0-0': the ledger has no spans of that name\n");
+    // A name that is all there is on a line: 64 characters of it are shown.
+    let named = |id: &str| json!({ "id": id, "context": "ABC123", "needle": "ABC123", "needle_position": 0, "prediction": "no" });
+    folder.put("long.jsonl", named(&"가".repeat(70_000)).to_string());
+    let run = folder.bitwire("gist score long.jsonl --ledger t.ledger");
+    let shown = "가".repeat(64);
+    let expected = format!("bitwire: t.ledger: sample '{shown}...': the ledger has no spans of that name\n");
+    assert_eq!((run.status, run.err), (Some(1), expected));
     // The same names, other contexts.
     folder
         .bitwire("gist niah u.jsonl --language ko --depths 50 --lengths 400 --samples 20 --ledger u.ledger")

@@ -65,6 +65,9 @@ pub(crate) enum JoinArg {
     Line,
 }
 
+/// Characters of an id that are shown.
+const SHOWN: usize = 64;
+
 /// What the ledger came to.
 struct Recalled {
     tally: Tally,
@@ -108,7 +111,10 @@ pub(crate) fn score(args: &Score, out: &mut Output) -> Result<Outcome, Problem> 
                 LedgerFault::Ledger(error) => ledger.message(error),
                 fault => (name, fault.to_string()),
             };
-            eprintln!("bitwire: {file}: sample '{}': {text}", Escaped::new(id.as_bytes()));
+            // A line may be all id.
+            let start: String = id.chars().take(SHOWN).collect();
+            let more = if start.len() < id.len() { "..." } else { "" };
+            eprintln!("bitwire: {file}: sample '{}{more}': {text}", Escaped::new(start.as_bytes()));
         }
         recalled = Some(Recalled { tally, fault });
     } else {
