@@ -88,7 +88,7 @@ fn ratios_by_tokens_and_by_bytes() {
         (gist.source_root(), gist.token_ratio(), gist.byte_ratio(GgmlType::F16)),
         (None, None, Ok(None))
     );
-    let bytes = encode(&builder.source(800, None), None);
+    let bytes = encode(&builder.clone().source(800, None), None);
     let gist = GistView::parse_exact(&bytes).unwrap();
     assert_eq!(gist.token_ratio(), Some(400.0));
     // 800 tokens * 2 layers * 2 * 15 components of 2 bytes = 96,000, against 120 f32 = 480.

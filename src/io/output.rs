@@ -88,6 +88,12 @@ impl OutputFile {
     /// Those of the operating system. If it is the folder's sync that fails, the whole file already has its name, but a
     /// power cut may yet undo that; any other error leaves the name as it was.
     pub fn commit(self) -> Result<(), FileError> {
+        self.place()?.sync()
+    }
+
+    /// The first half of [`commit`](Self::commit): the file has its name, unless there is an error, but a power cut may undo
+    /// that.
+    pub(crate) fn place(self) -> Result<Placed, FileError> {
         // On any error `temporary` is dropped, which removes the file.
         let Self { path, file, temporary, permissions, .. } = self;
         let at_path = |error: io::Error| FileError::new(&path, error);
@@ -100,13 +106,35 @@ impl OutputFile {
         // Asked again: much may have happened since `create`.
         existing(&path).map_err(at_path)?;
         temporary.persist(&path).map_err(|error| at_path(error.error))?;
+        Ok(Placed {
+            path,
+            #[cfg(unix)]
+            folder: self.folder,
+        })
+    }
+}
+
+/// A file that has its name.
+#[must_use]
+pub(crate) struct Placed {
+    path: PathBuf,
+    #[cfg(unix)]
+    folder: File,
+}
+
+impl Placed {
+    /// The second half of [`OutputFile::commit`]: after it the name outlives a power cut.
+    pub(crate) fn sync(self) -> Result<(), FileError> {
+        let Self { path, .. } = &self;
         #[cfg(unix)]
         match self.folder.sync_all() {
             // Some network file systems have no such call; there is nothing more to be done there.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
-            other => other.map_err(at_path)?,
+            other => other.map_err(|error| FileError::new(path, error))?,
         }
+        #[cfg(not(unix))]
+        let _ = path;
         Ok(())
     }
 }

@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
+use bitwire::engram::KeyShape;
+use bitwire::frame::ContextHash;
+use bitwire::gist::GistBuilder;
+use bitwire::mirror::Scalar;
 use serde_json::{Value, json};
 
 use crate::mirror::{data, f32s};
@@ -248,6 +252,16 @@ fn sidecars() {
     folder
         .bitwire(&format!("{beside} --trust-sidecar"))
         .refused("num_layers_smaller_than_file.json: is an input, and would be overwritten");
+    // Of a member that comes twice neither is shown alone.
+    for (text, expected) in
+        [(r#"{"a":1,"a":2}"#, json!(r#"{"a":1,"a":2}"#)), (r#"{"a":1,"b":2}"#, json!({ "a": 1, "b": 2 }))]
+    {
+        let shape = KeyShape { layers: 1, heads: 1, tokens: 1, head_dim: 1 };
+        let gist = GistBuilder::new(shape, Scalar::F32, &[0; 8]).unwrap().metadata(text);
+        folder.put("foreign.bit", gist.to_frame(ContextHash([0; 8])).unwrap().encode().unwrap());
+        let json = folder.bitwire("gist show foreign.bit --json").good().json("gist-show");
+        assert_eq!(json["metadata"], expected);
+    }
     folder.put("nine.json", "{\"num_layers\": 9}");
     for trust in ["", " --trust-sidecar"] {
         folder.bitwire(&format!("gist import f32.safetensors x.bit --sidecar nine.json{trust}")).refused(

@@ -127,6 +127,21 @@ fn scores_are_those_that_the_answers_were_made_with() {
     assert_eq!(depth["cells"][3]["length"], 200);
     assert_eq!(rates(&score("depth.jsonl", " --ignore-case"), "depths"), [4, 0, 4]);
 
+    // 60 depths and 60 lengths, a sample each: bins, of which the ends of lengths are whole numbers from 0 on.
+    let binned = |i: usize| {
+        let context = format!("{} ABC123", "x".repeat(i));
+        let position = i as f64 / 64.0;
+        let sample = json!({
+            "context": context, "needle": "ABC123", "needle_position": position, "prediction": "no",
+        });
+        sample.to_string() + "\n"
+    };
+    folder.put("binned.jsonl", (0..60).map(binned).collect::<String>());
+    let json = score("binned.jsonl", "");
+    let ends = |of: &str, at: usize| json[format!("{of}s")][at][of].to_string();
+    assert_eq!((ends("length", 0), ends("length", 1)), ("[0,9]".to_owned(), "[10,19]".to_owned()));
+    assert_eq!((ends("depth", 0), ends("depth", 9)), ("[0.0,0.1]".to_owned(), "[0.9,1.0]".to_owned()));
+
     let run = folder.bitwire("gist score depth.jsonl --svg map.svg").good();
     // 4 of 12 by Wilson: 13.8 to 60.9 %.
     assert_eq!(
@@ -220,6 +235,13 @@ fn the_ledger_is_measured() {
     let run = folder.bitwire("gist score a.jsonl --ledger t.ledger");
     assert_eq!(run.status, Some(1));
     assert_eq!(run.err, "bitwire: t.ledger: sample 'ko-0-0': the ledger has no spans of that name\n");
+    // A name that is all there is on a line: 64 characters of it are shown.
+    let named = |id: &str| json!({ "id": id, "context": "ABC123", "needle": "ABC123", "needle_position": 0, "prediction": "no" });
+    folder.put("long.jsonl", named(&"가".repeat(70_000)).to_string());
+    let run = folder.bitwire("gist score long.jsonl --ledger t.ledger");
+    let shown = "가".repeat(64);
+    let expected = format!("bitwire: t.ledger: sample '{shown}...': the ledger has no spans of that name\n");
+    assert_eq!((run.status, run.err), (Some(1), expected));
     // The same names, other contexts.
     folder
         .bitwire("gist niah u.jsonl --language ko --depths 50 --lengths 400 --samples 20 --ledger u.ledger")

@@ -142,11 +142,13 @@ impl<'a> Export<'a> {
         let Some(mut sidecar) = sidecar else { return file.commit() };
         sidecar.sync()?;
         file.sync()?;
-        sidecar.commit()?;
-        file.commit().inspect_err(|_| {
+        let undo = |_: &FileError| {
             if !there {
                 let _ = fs::remove_file(&beside);
             }
-        })
+        };
+        sidecar.place()?.sync().inspect_err(undo)?;
+        // From here on the tensors are there, and what fails must not take the sidecar from them.
+        file.place().inspect_err(undo)?.sync()
     }
 }

@@ -4,8 +4,8 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bitwire::gist::niah::{
-    Band, Join, JoinError, LedgerFault, LedgerRecall, Planted, Rule, Scorer, Scores, Tally, read_answers,
-    read_joined,
+    Band, Join, JoinError, LedgerFault, LedgerRecall, Planted, Rule, Scorer, Scores, Tally, Unit,
+    read_answers, read_joined,
 };
 use bitwire::io::Escaped;
 use clap::{Args, ValueEnum};
@@ -65,6 +65,9 @@ pub(crate) enum JoinArg {
     Line,
 }
 
+/// Characters of an id that are shown.
+const SHOWN: usize = 64;
+
 /// What the ledger came to.
 struct Recalled {
     tally: Tally,
@@ -108,7 +111,10 @@ pub(crate) fn score(args: &Score, out: &mut Output) -> Result<Outcome, Problem> 
                 LedgerFault::Ledger(error) => ledger.message(error),
                 fault => (name, fault.to_string()),
             };
-            eprintln!("bitwire: {file}: sample '{}': {text}", Escaped::new(id.as_bytes()));
+            // A line may be all id.
+            let start: String = id.chars().take(SHOWN).collect();
+            let more = if start.len() < id.len() { "..." } else { "" };
+            eprintln!("bitwire: {file}: sample '{}{more}': {text}", Escaped::new(start.as_bytes()));
         }
         recalled = Some(Recalled { tally, fault });
     } else {
@@ -210,9 +216,9 @@ fn members(args: &Score, scores: &Scores, recalled: Option<&Recalled>) -> Vec<(&
 
 /// A number, or a bin as an array of its ends.
 fn band(band: Band) -> Value {
-    let number = |end: f64| match end.fract() == 0.0 && end > 1.0 {
-        true => json!(end as u64),
-        false => json!(end),
+    let number = |end: f64| match band.unit {
+        Unit::Length => json!(end as u64),
+        _ => json!(end),
     };
     if band.low == band.high { number(band.low) } else { json!([number(band.low), number(band.high)]) }
 }

@@ -159,7 +159,9 @@ fn byte_ratio(gist: &GistView<'_>, cache: GgmlType) -> Result<Option<f64>, Probl
     })
 }
 
-/// The object, or the text if it is none.
+/// The object, or the text if it is none: also if a member comes twice, of which one would get lost.
 fn metadata(text: &str) -> Value {
-    serde_json::from_str::<Map<String, Value>>(text).map_or_else(|_| text.into(), Value::from)
+    let object =
+        Sidecar::parse(text).ok().and_then(|_| serde_json::from_str::<Map<String, Value>>(text).ok());
+    object.map_or_else(|| text.into(), Value::from)
 }
