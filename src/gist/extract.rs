@@ -5,8 +5,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::build::{GistBuilder, extent};
-use super::inject::narrow;
-use super::view::widen;
+use super::components::{narrow, widen};
 use crate::beacon::StepChoice;
 use crate::beacon::mu16::Step;
 use crate::engram::{KeyShape, KeySource};

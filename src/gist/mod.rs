@@ -13,6 +13,7 @@ pub mod budget;
 mod build;
 #[cfg(feature = "alloc")]
 mod cells;
+mod components;
 #[cfg(feature = "alloc")]
 mod extract;
 mod inject;

@@ -4,9 +4,8 @@
 use zerocopy::FromBytes;
 use zerocopy::byteorder::big_endian::{U32, U64};
 
-use crate::arch::half;
-use crate::beacon::mu16;
-use crate::engram::ggml::GgmlType;
+use super::budget::{Budget, Kept, KvType};
+use super::components::widen;
 use crate::engram::{KeyShape, KeySource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, Kind, TlvType};
@@ -214,14 +213,21 @@ impl<'a> GistView<'a> {
     /// of its tokens is not known.
     ///
     /// # Errors
+    /// As [`budget`](Self::budget).
+    pub fn byte_ratio(&self, cache: impl Into<KvType>) -> Result<Option<f64>> {
+        Ok(self.budget(cache)?.map(|budget| budget.byte_ratio()))
+    }
+
+    /// What the source takes in a cache of `cache` elements, and what the gist takes in its place, as it is stored; `None`
+    /// if the number of the source's tokens is not known.
+    ///
+    /// # Errors
     /// [`ErrorKind::Argument`] if a token's row is no whole number of the type's blocks; [`ErrorKind::Size`] beyond 64 bits.
-    pub fn byte_ratio(&self, cache: GgmlType) -> Result<Option<f64>> {
+    pub fn budget(&self, cache: impl Into<KvType>) -> Result<Option<Budget>> {
         let Some(tokens) = Some(self.source_tokens()).filter(|&tokens| tokens > 0) else { return Ok(None) };
         let shape = self.shape();
-        let row = cache.row_size(shape.width()?.into())?;
-        let full = size("the full cache", 0, &[u64::from(shape.layers), 2, row, tokens])
-            .map_err(|error| Error::caller(error.kind()))?;
-        Ok(Some(full as f64 / self.payload().len() as f64))
+        let gists = Kept::new(shape.tokens.into(), self.scalar);
+        Budget::new(&shape.into(), Kept::new(tokens, cache), gists).map(Some)
     }
 
     /// Checks that the gist is of the source that `index` is the index of (spec/gist.md, "What a gist is bound to").
@@ -293,21 +299,5 @@ impl KeySource for GistRows<'_> {
         let row = self.gist.head(self.part, layer, head).and_then(|rows| rows.block(token));
         widen(self.gist.scalar, row.unwrap_or_default(), out);
         Ok(())
-    }
-}
-
-/// f32 of as many stored components as both have room for.
-pub(super) fn widen(scalar: Scalar, bytes: &[u8], out: &mut [f32]) {
-    match scalar {
-        Scalar::Mu16(step) => {
-            for (to, from) in out.iter_mut().zip(bytes.as_chunks().0) {
-                *to = mu16::dequantise(i16::from_le_bytes(*from), step) as f32;
-            }
-        }
-        Scalar::F32 | Scalar::F16 | Scalar::Bf16 => {
-            if let Some(float) = scalar.float() {
-                half::widen(float, bytes, out);
-            }
-        }
     }
 }

@@ -252,7 +252,7 @@ fn a_budget_is_that_worked_by_hand() {
         "layers": 32, "kv_heads": 8, "head_dim": 128,
         "context": {"tokens": 4000, "keys": "q8_0", "values": "q4_0", "token_bytes": 53248, "bytes": 212992000},
         "gists": {"tokens": 10, "keys": "mu16", "values": "mu16", "token_bytes": 131072, "bytes": 1310720},
-        "saved_bytes": 211681280, "ratio_by_tokens": 400.0, "ratio_by_bytes": 162.5,
+        "saved_bytes": 211681280, "token_ratio": 400.0, "byte_ratio": 162.5,
     });
     assert_eq!(object, expected);
 

@@ -7,8 +7,7 @@ use std::format;
 use std::vec::Vec;
 
 use super::sidecar::Sidecar;
-use crate::arch::half;
-use crate::engram::{KeyShape, KeySource};
+use crate::engram::{KeyShape, KeySource, Keys};
 use crate::error::{Error, ErrorKind, Result, Snippet};
 use crate::gist::{GistPayload, Part, Store};
 use crate::io::safetensors::{Tensor, TensorFile};
@@ -219,22 +218,11 @@ impl KeySource for KvRows<'_> {
     }
 
     fn key_into(&self, layer: u32, head: u32, token: u32, out: &mut [f32]) -> Result<()> {
-        let KeyShape { layers, heads, tokens, head_dim } = self.shape();
-        check_index("the layer", layer, layers)?;
-        check_index("the head", head, heads)?;
-        check_index("the token", token, tokens)?;
-        check_len("the output", head_dim.into(), out.len() as u64)?;
+        check_index("the layer", layer, self.layers.shape.layers)?;
         let [keys, values] = self.layers.layers.get(layer as usize).copied().unwrap_or_default();
         let half = if self.part == Part::Keys { keys } else { values };
-        let row = (head_dim as usize).saturating_mul(self.layers.scalar.size());
-        let place = (head as usize).saturating_mul(tokens as usize).saturating_add(token as usize);
-        let start = place.saturating_mul(row);
-        if let (Some(float), Some(row)) =
-            (self.layers.scalar.float(), half.get(start..start.saturating_add(row)))
-        {
-            half::widen(float, row, out);
-        }
-        Ok(())
+        let shape = KeyShape { layers: 1, ..self.layers.shape };
+        Keys::new(shape, self.layers.scalar.element(), half)?.key_into(0, head, token, out)
     }
 }
 
