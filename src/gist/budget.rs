@@ -3,7 +3,7 @@
 //! A model keeps a key and a value of `kv_heads * head_dim` elements for each token, in each layer; a gist
 //! costs as much as a token. What a compression of 4,000 tokens into 10 gists saves is thus known from the
 //! shape of the model: 400 times by tokens. What is claimed for gists, 26 times by the paper
-//! (arXiv:2304.08467) and 100 to 400 times by the original code (DNSity), is by tokens; the ratio by bytes is
+//! (arXiv:2304.08467) and 100 to 400 times by the original (DNSity), is by tokens; the ratio by bytes is
 //! the same only if gists are kept in the same types.
 #![deny(clippy::arithmetic_side_effects)]
 

@@ -34,7 +34,7 @@ pub enum PaddedRows {
     /// Nothing.
     #[default]
     Blank,
-    /// What a token at their position would: the mask of the original code (DNSity), which blanks the columns
+    /// What a token at their position would: the mask of the original (DNSity), which blanks the columns
     /// twice in place of columns and rows.
     Attend,
 }

@@ -24,8 +24,8 @@ layout! {
     }
 }
 
-/// The two halves of a KV cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The two halves of a KV cache, in the order of a gist's payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// What queries are compared with.
     Keys,
@@ -34,7 +34,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// Both, in the order of the payload.
+    /// Both, in order.
     pub const BOTH: [Self; 2] = [Self::Keys, Self::Values];
 }
 

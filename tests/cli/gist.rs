@@ -131,6 +131,10 @@ fn full_kvs_of_every_kind() {
     folder.bitwire(&format!("{ids} --first-run")).good();
     folder.bitwire("gist import full_bf16.safetensors range.bit kv m none --positions 2..4").good();
     assert!(folder.read("ids.bit") == folder.read("range.bit"));
+    folder.put("batch.npy", npy("<i4", false, &[2, 3], &[0; 24]));
+    folder
+        .bitwire(&ids.replace("tokens.txt", "batch.npy"))
+        .refused("batch.npy: has 2 rows, those of a batch: give one of them");
     let with_stdin = ids.replace("tokens.txt", "-");
     folder.with_stdin(b"1 2 900 901 3 4", &with_stdin).good();
     assert!(folder.read("ids.bit") == folder.read("range.bit"));
@@ -371,7 +375,7 @@ fn inputs_that_make_no_gist() {
         ),
         (
             "five.npy",
-            "five.npy: the array is [1, 3, 1, 1, 1]; the second of five dimensions has to be 2, keys and values",
+            "five.npy: the array is [1, 3, 1, 1, 1] of f32; the second of five dimensions has to be 2, keys and values",
         ),
         (
             "five.npy --values five.npy",
@@ -392,9 +396,7 @@ fn inputs_that_make_no_gist() {
             folder.run(["gist", "import", input, "x.bit"].into_iter().chain(rest.split_terminator(' ')));
         run.refused(message);
     }
-    folder
-        .bitwire("gist import zero.npy x.bit")
-        .usage("zero.npy: a dimension of the array is 0, needed is 1");
+    folder.bitwire("gist import zero.npy x.bit").usage("zero.npy: tokens is 0, needed is 1");
     folder
         .bitwire("gist import three.npy x.bit")
         .usage("needed is 4 (layers, heads, tokens, head_dim), or 5");
