@@ -158,6 +158,48 @@ fn full_kvs_of_every_kind() {
     );
 }
 
+/// The files that the examples of the help speak of.
+fn with_examples() -> Folder {
+    let folder = with(&["f32.safetensors", "f32.full_k0.npy", "f32.full_v0.npy"]);
+    for (from, to) in
+        [("f32.safetensors", "gist"), ("f32.full_k0.npy", "keys"), ("f32.full_v0.npy", "values")]
+    {
+        let to = format!("{to}.{}", from.rsplit_once('.').unwrap().1);
+        fs::rename(folder.path(from), folder.path(to)).unwrap();
+    }
+    let tokens: Vec<u8> = [1, 1, 32000, 32001, 1, 1, 1, 1, 1, 1, 1, 1].map(u32::to_le_bytes).concat();
+    folder.put("chat.u32", &tokens);
+    folder.put("prompt.npy", npy("<u4", false, &[12], &tokens));
+    folder.bitwire("ledger ingest chat.u32 chat.ledger").good();
+    let state = [env!("CARGO_MANIFEST_DIR"), "tests/data/llama_state/v0336_llama_f16_fa_n37_savestate.bin"];
+    fs::copy(state.iter().collect::<PathBuf>(), folder.path("chat.state")).unwrap();
+    let gist = "gist import chat.state gist.bit kv llama-8b-gist none --positions 27..37 --head-dim 64";
+    folder.bitwire(&format!("{gist} --source chat.ledger")).good();
+    folder
+}
+
+#[test]
+fn the_examples_of_the_help_run() {
+    let mut ran = 0;
+    for verb in ["import", "export", "show", "mask", "niah", "score", "budget"] {
+        let folder = with_examples();
+        if verb == "score" {
+            folder.bitwire("gist niah samples.jsonl --lengths 99 --ledger samples.ledger").good();
+            let lines = String::from_utf8(folder.read("samples.jsonl")).unwrap();
+            folder.put("answers.jsonl", lines.replace("\"answer\"", "\"prediction\""));
+        }
+        let help = folder.bitwire(&format!("gist {verb} --help")).good();
+        let (_, examples) = help.text().split_once("\n\nExample").unwrap();
+        let examples = examples.split_once("\n\n").map_or(examples, |(examples, _)| examples);
+        // A line too long for the terminal goes on in the next.
+        for example in examples.split("\n  bitwire ").skip(1) {
+            folder.bitwire(&example.split_whitespace().collect::<Vec<_>>().join(" ")).good();
+            ran += 1;
+        }
+    }
+    assert_eq!(ran, 10);
+}
+
 #[test]
 fn a_gist_is_bound_to_its_ledger() {
     let folder = with(&["f32.safetensors", "f32.json"]);

@@ -35,7 +35,7 @@ use crate::{input, keys};
 #[command(after_help = "Examples:\n  \
     bitwire gist import gist.safetensors gist.bit kv llama-8b-gist none --source chat.ledger\n  \
     bitwire gist import keys.npy gist.bit kv llama-8b-gist none --values values.npy --gist-ids 32000,32001 --tokens chat.u32\n  \
-    bitwire gist import chat.state gist.bit kv llama-8b-gist none --positions 3990..4000 --head-dim 128\n\n\
+    bitwire gist import chat.state gist.bit kv llama-8b-gist none --positions 27..37 --head-dim 64\n\n\
     Arrays are [layers, heads, tokens, head_dim], or keys and values in one: [layers, 2, heads, tokens, head_dim].")]
 pub(crate) struct Import {
     /// .safetensors, .npy of f32, f16 or bf16 (V2), or a state blob; - for standard input
