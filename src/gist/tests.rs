@@ -88,15 +88,17 @@ fn ratios_by_tokens_and_by_bytes() {
         (gist.source_root(), gist.token_ratio(), gist.byte_ratio(GgmlType::F16)),
         (None, None, Ok(None))
     );
-    let bytes = encode(&builder.source(800, None), None);
+    let bytes = encode(&builder.clone().source(800, None), None);
     let gist = GistView::parse_exact(&bytes).unwrap();
     assert_eq!(gist.token_ratio(), Some(400.0));
     // 800 tokens * 2 layers * 2 * 15 components of 2 bytes = 96,000, against 120 f32 = 480.
     assert_eq!(gist.byte_ratio(GgmlType::F16), Ok(Some(200.0)));
-    let budget = gist.budget(GgmlType::F16).unwrap().unwrap();
-    assert_eq!((budget.full_bytes(), budget.gist_bytes()), (96_000, 480));
     // 15 components are no whole number of blocks of 32.
     assert!(matches!(gist.byte_ratio(GgmlType::Q8_0).unwrap_err().kind(), ErrorKind::Argument { .. }));
+    // The full cache is 2^64 - 1 times 120 bytes, which no 64 bits count: times 2^64 / 4.
+    let bytes = encode(&builder.source(u64::MAX, None), None);
+    let most = GistView::parse_exact(&bytes).unwrap();
+    assert_eq!(most.byte_ratio(GgmlType::F16), Ok(Some(4_611_686_018_427_387_904.0)));
 }
 
 #[test]

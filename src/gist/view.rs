@@ -213,21 +213,13 @@ impl<'a> GistView<'a> {
     /// of its tokens is not known.
     ///
     /// # Errors
-    /// As [`budget`](Self::budget).
+    /// [`ErrorKind::Argument`] if a token's row is no whole number of the type's blocks; [`ErrorKind::Size`] if a token takes
+    /// more bytes than 64 bits count.
     pub fn byte_ratio(&self, cache: impl Into<KvType>) -> Result<Option<f64>> {
-        Ok(self.budget(cache)?.map(|budget| budget.byte_ratio()))
-    }
-
-    /// What the source takes in a cache of `cache` elements, and what the gist takes in its place, as it is stored; `None`
-    /// if the number of the source's tokens is not known.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Argument`] if a token's row is no whole number of the type's blocks; [`ErrorKind::Size`] beyond 64 bits.
-    pub fn budget(&self, cache: impl Into<KvType>) -> Result<Option<Budget>> {
-        let Some(tokens) = Some(self.source_tokens()).filter(|&tokens| tokens > 0) else { return Ok(None) };
-        let shape = self.shape();
-        let gists = Kept::new(shape.tokens.into(), self.scalar);
-        Budget::new(&shape.into(), Kept::new(tokens, cache), gists).map(Some)
+        let Some(tokens) = self.token_ratio() else { return Ok(None) };
+        // Of one token against one gist token: whatever number of them a gist states, nothing overflows.
+        let one = Budget::new(&self.shape().into(), Kept::new(1, cache), Kept::new(1, self.scalar))?;
+        Ok(Some(tokens * one.byte_ratio()))
     }
 
     /// Checks that the gist is of the source that `index` is the index of (spec/gist.md, "What a gist is bound to").

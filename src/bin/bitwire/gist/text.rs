@@ -1,6 +1,6 @@
 //! Texts as token ids, and which of the ids are gists.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use bitwire::gist::GistIds;
@@ -48,18 +48,28 @@ impl TextArgs {
 /// All numbers of a file, which are those of one text, not of a batch.
 pub(super) fn numbers(path: &Path) -> Result<Vec<u32>, Problem> {
     let failed = |cause: Cause| Problem::File(cause.at(input::label(path)));
-    let bytes = input::map(path)?;
+    let mut file = input::open(path)?;
+    let mut start = Vec::new();
+    file.by_ref()
+        .take(npy::MAGIC.len() as u64)
+        .read_to_end(&mut start)
+        .map_err(|error| failed(error.into()))?;
     let named = if input::is_stream(path) { None } else { TokenFormat::from_name(path) };
-    let found = if bytes.as_ref().starts_with(&npy::MAGIC) { TokenFormat::Npy } else { TokenFormat::Text };
+    let found = if start == npy::MAGIC { TokenFormat::Npy } else { TokenFormat::Text };
     let format = named.unwrap_or(found);
-    if format == TokenFormat::Npy
-        && let [rows, _] = Header::parse(bytes.as_ref()).map_err(|error| failed(error.into()))?.shape()
-        && *rows != 1
-    {
-        let name = input::name(path);
-        return Err(Problem::Usage(format!("{name}: has {rows} rows, those of a batch: give one of them")));
+    if format == TokenFormat::Npy {
+        // The header has to be seen twice, but what is none is not read to its end.
+        let rest = if start == npy::MAGIC { u64::MAX } else { 0 };
+        file.by_ref().take(rest).read_to_end(&mut start).map_err(|error| failed(error.into()))?;
+        if let [rows, _] = Header::parse(&start).map_err(|error| failed(error.into()))?.shape()
+            && *rows != 1
+        {
+            let name = input::name(path);
+            let message = format!("{name}: has {rows} rows, those of a batch: give one of them");
+            return Err(Problem::Usage(message));
+        }
     }
-    let mut reader = TokenReader::new(Cursor::new(bytes), format).map_err(failed)?;
+    let mut reader = TokenReader::new(Cursor::new(start).chain(file), format).map_err(failed)?;
     let mut numbers = Vec::new();
     while let Some(block) = reader.next_block().map_err(failed)? {
         numbers.extend_from_slice(block);
