@@ -30,7 +30,7 @@ fn u32s(value: &Value) -> Vec<u32> {
 /// The whole mask as bytes, after bits and floats were found to say the same, by whole, by row and by
 /// stretch.
 fn bytes(mask: &GistMask<'_>) -> Vec<u8> {
-    let (n, width) = (mask.len(), mask.row_bytes());
+    let (n, width) = (mask.len(), mask.packed_row_len());
     assert_eq!(width, n.div_ceil(8));
     // What was there before is of no effect.
     let (mut bytes, mut bits) = (vec![7; n * n], vec![0xA5; n * width]);

@@ -33,7 +33,7 @@ pub fn gist_mask(data: &[u8]) {
     };
 
     let mut mask = GistMask::from_tokens(&tokens, ids).unwrap().padded_rows(rows);
-    let width = mask.row_bytes();
+    let width = mask.packed_row_len();
     let mut packed = vec![0xAA; width];
     if let Some(padding) = &padding {
         pack_padding_into(padding, &mut packed).unwrap();

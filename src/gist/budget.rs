@@ -3,12 +3,14 @@
 //! A model keeps a key and a value of `kv_heads * head_dim` elements for each token, in each layer; a gist
 //! costs as much as a token. What a compression of 4,000 tokens into 10 gists saves is thus known from the
 //! shape of the model: 400 times by tokens. What is claimed for gists, 26 times by the paper
-//! (arXiv:2304.08467) and 100 to 400 times by the original code (DNSity), is by tokens; the ratio by bytes is
+//! (arXiv:2304.08467) and 100 to 400 times by the original (DNSity), is by tokens; the ratio by bytes is
 //! the same only if gists are kept in the same types.
 #![deny(clippy::arithmetic_side_effects)]
 
+use crate::engram::KeyShape;
 use crate::engram::ggml::GgmlType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::mirror::Scalar;
 use crate::wire::size;
 
 /// The part of a model's shape that its KV cache depends on; every layer is alike.
@@ -23,6 +25,14 @@ pub struct CacheShape {
     pub kv_heads: u32,
     /// Components of a key, and of a value.
     pub head_dim: u32,
+}
+
+impl From<KeyShape> for CacheShape {
+    /// Without its tokens.
+    fn from(shape: KeyShape) -> Self {
+        let KeyShape { layers, heads, head_dim, .. } = shape;
+        Self { layers, kv_heads: heads, head_dim }
+    }
 }
 
 /// What elements are kept as.
@@ -96,6 +106,17 @@ impl From<GgmlType> for KvType {
     }
 }
 
+impl From<Scalar> for KvType {
+    fn from(scalar: Scalar) -> Self {
+        match scalar {
+            Scalar::F32 => GgmlType::F32.into(),
+            Scalar::F16 => GgmlType::F16.into(),
+            Scalar::Bf16 => GgmlType::Bf16.into(),
+            Scalar::Mu16(_) => Self::Mu16,
+        }
+    }
+}
+
 /// How many tokens are kept, and as what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kept {
@@ -134,7 +155,7 @@ impl Kept {
 /// let budget = Budget::new(&shape, Kept::new(4000, GgmlType::F16), Kept::new(10, GgmlType::F16))?;
 /// assert_eq!(budget.token_bytes(), 131_072);
 /// assert_eq!((budget.full_bytes(), budget.gist_bytes()), (524_288_000, 1_310_720));
-/// assert_eq!(budget.ratio_by_tokens(), 400.0);
+/// assert_eq!(budget.token_ratio(), 400.0);
 /// # Ok::<(), bitwire::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,13 +243,13 @@ impl Budget {
 
     /// Tokens of the context for each gist: the compression ratio of the literature.
     #[must_use]
-    pub fn ratio_by_tokens(&self) -> f64 {
+    pub fn token_ratio(&self) -> f64 {
         self.context.tokens as f64 / self.gists.tokens as f64
     }
 
     /// Bytes of the context for each byte of the gists.
     #[must_use]
-    pub fn ratio_by_bytes(&self) -> f64 {
+    pub fn byte_ratio(&self) -> f64 {
         self.full_bytes as f64 / self.gist_bytes as f64
     }
 }
@@ -270,17 +291,17 @@ mod tests {
             assert_eq!(budget.full_bytes(), 4000 * token);
             assert_eq!((budget.one_gist_bytes(), budget.gist_bytes()), (131_072, 1_310_720));
             assert_eq!(budget.saved_bytes(), 4000 * i128::from(token) - 1_310_720);
-            assert_eq!(budget.ratio_by_tokens(), 400.0);
+            assert_eq!(budget.token_ratio(), 400.0);
         }
         // 4,000 tokens at 69,632 bytes over 10 gists at 131,072: 212.5.
         let mixed = budget(LLAMA3_8B, 4000, "q8_0", "q8_0", Kept::new(10, KvType::Mu16)).unwrap();
-        assert_eq!(mixed.ratio_by_bytes(), 212.5);
+        assert_eq!(mixed.byte_ratio(), 212.5);
         // Phi-3 mini: 32 layers, 32 heads of 96; 393,216 bytes a token in f16.
         let phi = CacheShape { layers: 32, kv_heads: 32, head_dim: 96 };
         assert_eq!(budget(phi, 1, "f16", "f16", Kept::new(1, GgmlType::F16)).unwrap().token_bytes(), 393_216);
         // More gists than tokens.
         let more = budget(LLAMA3_8B, 5, "f16", "f16", Kept::new(10, GgmlType::F16)).unwrap();
-        assert_eq!((more.ratio_by_tokens(), more.ratio_by_bytes()), (0.5, 0.5));
+        assert_eq!((more.token_ratio(), more.byte_ratio()), (0.5, 0.5));
         assert_eq!(more.saved_bytes(), -5 * 131_072);
     }
 

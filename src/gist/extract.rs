@@ -5,8 +5,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::build::{GistBuilder, extent};
-use super::inject::narrow;
-use super::view::widen;
+use super::components::{narrow, widen};
 use crate::beacon::StepChoice;
 use crate::beacon::mu16::Step;
 use crate::engram::{KeyShape, KeySource};
@@ -80,14 +79,7 @@ impl GistPayload {
                 return Err(Error::caller(ErrorKind::Shape { field, needed, found }));
             }
         }
-        if positions.is_empty() {
-            return Err(Error::caller(ErrorKind::Argument { expected: "at least one position" }));
-        }
-        if positions.end > full.tokens {
-            let (end, found) = (u64::from(full.tokens), u64::from(positions.end));
-            return Err(Error::caller(ErrorKind::PastEnd { field: "the range of positions", end, found }));
-        }
-        let shape = KeyShape { tokens: positions.end.saturating_sub(positions.start), ..full };
+        let shape = Self::shape_of(&positions, full)?;
         let each = |row: &mut [f32], take: &mut dyn FnMut(&[f32]) -> Result<()>| {
             for layer in 0..shape.layers {
                 for head in 0..shape.heads {
@@ -106,6 +98,18 @@ impl GistPayload {
             Ok(())
         };
         Self::store(shape, store, each)
+    }
+
+    /// The shape of the gist that is `positions` of a KV.
+    pub(crate) fn shape_of(positions: &Range<u32>, full: KeyShape) -> Result<KeyShape> {
+        if positions.is_empty() {
+            return Err(Error::caller(ErrorKind::Argument { expected: "at least one position" }));
+        }
+        if positions.end > full.tokens {
+            let (end, found) = (u64::from(full.tokens), u64::from(positions.end));
+            return Err(Error::caller(ErrorKind::PastEnd { field: "the range of positions", end, found }));
+        }
+        Ok(KeyShape { tokens: positions.end.saturating_sub(positions.start), ..full })
     }
 
     /// Rows of `shape` that are stored as `scalar`, stored anew.

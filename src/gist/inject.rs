@@ -1,29 +1,26 @@
 //! Putting a gist into a model's cache.
 #![deny(clippy::arithmetic_side_effects)]
 
-use super::view::{GistView, Part, widen};
-use crate::arch::half;
+use super::components::convert;
+use super::view::{GistView, Part};
 use crate::engram::KeyShape;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Element, check_same_but_dim};
 use crate::mirror::Scalar;
 use crate::wire::{check_len, size};
 
-/// Components converted at a time.
-const CHUNK: usize = 64;
-
 impl<'a> GistView<'a> {
-    /// The gist for a model, after checking that it was made by that model: `context_json` is the canonical context of the
-    /// model's cache, or of anything else that the model made. Every member but `dim` has to agree.
+    /// The gist for a model, after checking that it was made by that model: `model` is the canonical context of the model's
+    /// cache, or of anything else that the model made, `None` if that carries none. Every member but `dim` has to agree.
     ///
     /// # Errors
-    /// [`ErrorKind::ContextDiffers`] for another model; [`ErrorKind::NoContext`] if the gist carries no context;
+    /// [`ErrorKind::ContextDiffers`] for another model; [`ErrorKind::NoContext`] if the gist or the model has no context;
     /// [`ErrorKind::Context`] if either has no `dim` where a canonical context has it. Nothing else of them is checked: of texts
     /// that are not canonical none is taken for equal that differs in more than `dim`.
-    pub fn for_model(&self, context_json: &[u8]) -> Result<Injection<'a>> {
-        let no_context = ErrorKind::NoContext { field: "the gist" };
-        let own = self.frame().context_json().ok_or(Error::caller(no_context))?;
-        check_same_but_dim(own, context_json)?;
+    pub fn for_model<'m>(&self, model: impl Into<Option<&'m [u8]>>) -> Result<Injection<'a>> {
+        let context = |of: Option<_>, field| of.ok_or(Error::caller(ErrorKind::NoContext { field }));
+        let own = context(self.frame().context_json(), "the gist")?;
+        check_same_but_dim(own, context(model.into(), "the model")?)?;
         Ok(Injection { gist: *self })
     }
 
@@ -116,49 +113,5 @@ impl<'a> Injection<'a> {
             }
         }
         Ok(())
-    }
-}
-
-/// Stores the components of `from` at the start of `to`.
-pub(super) fn convert(from_scalar: Scalar, from: &[u8], to_scalar: Scalar, to: &mut [u8]) {
-    if from_scalar == to_scalar {
-        if let Some(to) = to.get_mut(..from.len()) {
-            to.copy_from_slice(from);
-        }
-        return;
-    }
-    let mut wide = [0.0; CHUNK];
-    let from = from.chunks(CHUNK.saturating_mul(from_scalar.size()));
-    for (from, to) in from.zip(to.chunks_mut(CHUNK.saturating_mul(to_scalar.size()))) {
-        let count = from.len().checked_div(from_scalar.size()).unwrap_or(0);
-        let wide = wide.get_mut(..count).unwrap_or_default();
-        widen(from_scalar, from, wide);
-        narrow(wide, to_scalar, to);
-    }
-}
-
-/// Stores f32 as a float, rounded half to even.
-pub(super) fn narrow(values: &[f32], scalar: Scalar, out: &mut [u8]) {
-    match scalar {
-        Scalar::F32 => {
-            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
-                *to = from.to_le_bytes();
-            }
-        }
-        Scalar::F16 => {
-            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
-                *to = half::to_f16(*from).to_le_bytes();
-            }
-        }
-        Scalar::Bf16 => {
-            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
-                *to = half::to_bf16(*from).to_le_bytes();
-            }
-        }
-        Scalar::Mu16(step) => {
-            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
-                *to = crate::beacon::mu16::quantise(*from, step).0.to_le_bytes();
-            }
-        }
     }
 }

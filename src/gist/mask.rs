@@ -34,7 +34,7 @@ pub enum PaddedRows {
     /// Nothing.
     #[default]
     Blank,
-    /// What a token at their position would: the mask of the original code (DNSity), which blanks the columns
+    /// What a token at their position would: the mask of the original (DNSity), which blanks the columns
     /// twice in place of columns and rows.
     Attend,
 }
@@ -159,7 +159,7 @@ impl<'a> GistMask<'a> {
     /// byte of bits if those past the last position are not 0.
     pub fn with_padding(self, padding: Padding<'a>) -> Result<Self> {
         let needed = match padding {
-            Padding::Bits(_) => self.row_bytes(),
+            Padding::Bits(_) => self.packed_row_len(),
             _ => self.len,
         };
         let bytes = match padding {
@@ -211,7 +211,7 @@ impl<'a> GistMask<'a> {
 
     /// Bytes of a row of bits: `len / 8`, rounded up.
     #[must_use]
-    pub const fn row_bytes(&self) -> usize {
+    pub const fn packed_row_len(&self) -> usize {
         self.len.div_ceil(8)
     }
 
@@ -267,7 +267,7 @@ impl<'a> GistMask<'a> {
         pairs
     }
 
-    /// One row as bits into `out` of [`row_bytes`](Self::row_bytes) bytes: 1 if seen, else 0. Column j is bit
+    /// One row as bits into `out` of [`packed_row_len`](Self::packed_row_len) bytes: 1 if seen, else 0. Column j is bit
     /// `j % 8` of byte `j / 8`, the lowest bit first; spare bits are 0. In NumPy this is
     /// `packbits(row, bitorder="little")`.
     ///
@@ -302,7 +302,7 @@ impl<'a> GistMask<'a> {
     /// [`ErrorKind::PastEnd`] for rows past the last; [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`]
     /// if `out` has not the length of so many rows; [`ErrorKind::Size`] if that is over 64 bits.
     pub fn bits_into(&self, rows: Range<usize>, out: &mut [u8]) -> Result<()> {
-        let width = self.row_bytes();
+        let width = self.packed_row_len();
         self.check("the bits", &rows, width, out.len())?;
         if rows.is_empty() {
             return Ok(());
@@ -328,7 +328,7 @@ impl<'a> GistMask<'a> {
 
     /// Rows of bits, those of `tokens` if not all positions are some.
     fn bit_rows(&self, rows: Range<usize>, tokens: Option<&[u8]>, out: &mut [u8]) {
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.row_bytes().max(1))) {
+        for (row, out) in rows.zip(out.chunks_exact_mut(self.packed_row_len().max(1))) {
             let columns = self.columns(row);
             let (middle, first) = clear_around(&columns, out);
             match tokens {

@@ -6,13 +6,14 @@
 //! - [`mask`]: what the tokens around a gist may look at. [`budget`]: what a gist saves.
 #![cfg_attr(feature = "niah", doc = "- [`niah`]: needle in a haystack, which measures what a gist keeps.")]
 //!
-//! Sources: "Learning to Compress Prompts with Gist Tokens" (arXiv:2304.08467), and a proof of concept in Python whose files
-//! are read and written.
+//! Sources: "Learning to Compress Prompts with Gist Tokens" (arXiv:2304.08467), and DNSity, a proof of concept in Python, "the
+//! original" in what follows, whose files are read and written.
 
 pub mod budget;
 mod build;
 #[cfg(feature = "alloc")]
 mod cells;
+mod components;
 #[cfg(feature = "alloc")]
 mod extract;
 mod inject;

@@ -131,15 +131,20 @@ fn a_gist_goes_into_its_own_model_alone() {
     let builder = GistBuilder::new(SHAPE, Scalar::F32, &payload).unwrap();
     let bytes = encode(&builder, Some(CONTEXT));
     let gist = GistView::parse_exact(&bytes).unwrap();
-    gist.for_model(br#"{"dim":4096,"model_id":"m","pi_id":"p","space_id":"s"}"#).unwrap();
-    let other = gist.for_model(br#"{"dim":5,"model_id":"n","pi_id":"p","space_id":"s"}"#);
+    gist.for_model(&br#"{"dim":4096,"model_id":"m","pi_id":"p","space_id":"s"}"#[..]).unwrap();
+    let other = gist.for_model(&br#"{"dim":5,"model_id":"n","pi_id":"p","space_id":"s"}"#[..]);
     assert_eq!(other.unwrap_err().kind(), ErrorKind::ContextDiffers);
-    let further = gist.for_model(br#"{"dim":5,"model_id":"m","pi_id":"p","rope":1,"space_id":"s"}"#);
+    let further = gist.for_model(&br#"{"dim":5,"model_id":"m","pi_id":"p","rope":1,"space_id":"s"}"#[..]);
     assert_eq!(further.unwrap_err().kind(), ErrorKind::ContextDiffers);
-    assert!(matches!(gist.for_model(b"{}").unwrap_err().kind(), ErrorKind::Context { .. }));
+    assert!(matches!(gist.for_model(&b"{}"[..]).unwrap_err().kind(), ErrorKind::Context { .. }));
+    let kind = gist.for_model(None).unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::NoContext { field: "the model" });
     let bytes = encode(&builder, None);
     let gist = GistView::parse_exact(&bytes).unwrap();
-    assert!(matches!(gist.for_model(CONTEXT).unwrap_err().kind(), ErrorKind::NoContext { .. }));
+    for model in [Some(CONTEXT), None] {
+        let kind = gist.for_model(model).unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::NoContext { field: "the gist" });
+    }
 }
 
 #[test]

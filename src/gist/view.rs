@@ -4,9 +4,8 @@
 use zerocopy::FromBytes;
 use zerocopy::byteorder::big_endian::{U32, U64};
 
-use crate::arch::half;
-use crate::beacon::mu16;
-use crate::engram::ggml::GgmlType;
+use super::budget::{Budget, Kept, KvType};
+use super::components::widen;
 use crate::engram::{KeyShape, KeySource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Frame, Kind, TlvType};
@@ -25,8 +24,8 @@ layout! {
     }
 }
 
-/// The two halves of a KV cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The two halves of a KV cache, in the order of a gist's payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// What queries are compared with.
     Keys,
@@ -35,7 +34,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// Both, in the order of the payload.
+    /// Both, in order.
     pub const BOTH: [Self; 2] = [Self::Keys, Self::Values];
 }
 
@@ -216,14 +215,11 @@ impl<'a> GistView<'a> {
     /// # Errors
     /// [`ErrorKind::Argument`] if a token's row is no whole number of the type's blocks; [`ErrorKind::Size`] if a token takes
     /// more bytes than 64 bits count.
-    pub fn byte_ratio(&self, cache: GgmlType) -> Result<Option<f64>> {
-        let Some(tokens) = Some(self.source_tokens()).filter(|&tokens| tokens > 0) else { return Ok(None) };
-        let shape = self.shape();
-        let row = cache.row_size(shape.width()?.into())?;
-        let token = size("a token of the full cache", 0, &[u64::from(shape.layers), 2, row])
-            .map_err(|error| Error::caller(error.kind()))?;
-        // The number of tokens may be any: in floats nothing overflows.
-        Ok(Some(token as f64 * tokens as f64 / self.payload().len() as f64))
+    pub fn byte_ratio(&self, cache: impl Into<KvType>) -> Result<Option<f64>> {
+        let Some(tokens) = self.token_ratio() else { return Ok(None) };
+        // Of one token against one gist token: whatever number of them a gist states, nothing overflows.
+        let one = Budget::new(&self.shape().into(), Kept::new(1, cache), Kept::new(1, self.scalar))?;
+        Ok(Some(tokens * one.byte_ratio()))
     }
 
     /// Checks that the gist is of the source that `index` is the index of (spec/gist.md, "What a gist is bound to").
@@ -295,21 +291,5 @@ impl KeySource for GistRows<'_> {
         let row = self.gist.head(self.part, layer, head).and_then(|rows| rows.block(token));
         widen(self.gist.scalar, row.unwrap_or_default(), out);
         Ok(())
-    }
-}
-
-/// f32 of as many stored components as both have room for.
-pub(super) fn widen(scalar: Scalar, bytes: &[u8], out: &mut [f32]) {
-    match scalar {
-        Scalar::Mu16(step) => {
-            for (to, from) in out.iter_mut().zip(bytes.as_chunks().0) {
-                *to = mu16::dequantise(i16::from_le_bytes(*from), step) as f32;
-            }
-        }
-        Scalar::F32 | Scalar::F16 | Scalar::Bf16 => {
-            if let Some(float) = scalar.float() {
-                half::widen(float, bytes, out);
-            }
-        }
     }
 }

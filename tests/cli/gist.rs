@@ -140,6 +140,10 @@ fn full_kvs_of_every_kind() {
     folder.bitwire(&format!("{ids} --first-run")).good();
     folder.bitwire("gist import full_bf16.safetensors range.bit kv m none --positions 2..4").good();
     assert!(folder.read("ids.bit") == folder.read("range.bit"));
+    folder.put("batch.npy", npy("<i4", false, &[2, 3], &[0; 24]));
+    folder
+        .bitwire(&ids.replace("tokens.txt", "batch.npy"))
+        .refused("batch.npy: has 2 rows, those of a batch: give one of them");
     let with_stdin = ids.replace("tokens.txt", "-");
     folder.with_stdin(b"1 2 900 901 3 4", &with_stdin).good();
     assert!(folder.read("ids.bit") == folder.read("range.bit"));
@@ -161,6 +165,48 @@ fn full_kvs_of_every_kind() {
     folder.bitwire("gist import chat.state x.bit --head-dim 32").refused(
         "chat.state: a state blob is a full KV: say where its gist tokens are, by --positions A..B or --gist-ids",
     );
+}
+
+/// The files that the examples of the help speak of.
+fn with_examples() -> Folder {
+    let folder = with(&["f32.safetensors", "f32.full_k0.npy", "f32.full_v0.npy"]);
+    for (from, to) in
+        [("f32.safetensors", "gist"), ("f32.full_k0.npy", "keys"), ("f32.full_v0.npy", "values")]
+    {
+        let to = format!("{to}.{}", from.rsplit_once('.').unwrap().1);
+        fs::rename(folder.path(from), folder.path(to)).unwrap();
+    }
+    let tokens: Vec<u8> = [1, 1, 32000, 32001, 1, 1, 1, 1, 1, 1, 1, 1].map(u32::to_le_bytes).concat();
+    folder.put("chat.u32", &tokens);
+    folder.put("prompt.npy", npy("<u4", false, &[12], &tokens));
+    folder.bitwire("ledger ingest chat.u32 chat.ledger").good();
+    let state = [env!("CARGO_MANIFEST_DIR"), "tests/data/llama_state/v0336_llama_f16_fa_n37_savestate.bin"];
+    fs::copy(state.iter().collect::<PathBuf>(), folder.path("chat.state")).unwrap();
+    let gist = "gist import chat.state gist.bit kv llama-8b-gist none --positions 27..37 --head-dim 64";
+    folder.bitwire(&format!("{gist} --source chat.ledger")).good();
+    folder
+}
+
+#[test]
+fn the_examples_of_the_help_run() {
+    let mut ran = 0;
+    for verb in ["import", "export", "show", "mask", "niah", "score", "budget"] {
+        let folder = with_examples();
+        if verb == "score" {
+            folder.bitwire("gist niah samples.jsonl --lengths 99 --ledger samples.ledger").good();
+            let lines = String::from_utf8(folder.read("samples.jsonl")).unwrap();
+            folder.put("answers.jsonl", lines.replace("\"answer\"", "\"prediction\""));
+        }
+        let help = folder.bitwire(&format!("gist {verb} --help")).good();
+        let (_, examples) = help.text().split_once("\n\nExample").unwrap();
+        let examples = examples.split_once("\n\n").map_or(examples, |(examples, _)| examples);
+        // A line too long for the terminal goes on in the next.
+        for example in examples.split("\n  bitwire ").skip(1) {
+            folder.bitwire(&example.split_whitespace().collect::<Vec<_>>().join(" ")).good();
+            ran += 1;
+        }
+    }
+    assert_eq!(ran, 10);
 }
 
 #[test]
@@ -398,7 +444,7 @@ fn inputs_that_make_no_gist() {
         ),
         (
             "five.npy",
-            "five.npy: the array is [1, 3, 1, 1, 1]; the second of five dimensions has to be 2, keys and values",
+            "five.npy: the array is [1, 3, 1, 1, 1] of f32; the second of five dimensions has to be 2, keys and values",
         ),
         (
             "five.npy --values five.npy",
@@ -419,9 +465,7 @@ fn inputs_that_make_no_gist() {
             folder.run(["gist", "import", input, "x.bit"].into_iter().chain(rest.split_terminator(' ')));
         run.refused(message);
     }
-    folder
-        .bitwire("gist import zero.npy x.bit")
-        .usage("zero.npy: a dimension of the array is 0, needed is 1");
+    folder.bitwire("gist import zero.npy x.bit").usage("zero.npy: tokens is 0, needed is 1");
     folder
         .bitwire("gist import three.npy x.bit")
         .usage("needed is 4 (layers, heads, tokens, head_dim), or 5");

@@ -154,10 +154,10 @@ fn texts_come_from_files_of_any_kind_and_from_streams() {
     folder.put("batch.npy", npy("<u2", false, &[2, 4], &bytes));
     folder
         .bitwire("gist mask --tokens batch.npy --gist-ids 900 mask.npy")
-        .refused("batch.npy: has 2 rows; a mask is that of one text: give a row");
+        .refused("batch.npy: has 2 rows, those of a batch: give one of them");
     folder
         .bitwire("gist mask --tokens text.txt --gist-ids 900 --padding batch.npy mask.npy")
-        .refused("batch.npy: has 2 rows; a mask is that of one padding: give a row");
+        .refused("batch.npy: has 2 rows, those of a batch: give one of them");
 }
 
 /// More rows than are written at a time.
@@ -227,8 +227,8 @@ fn what_makes_no_mask_is_refused() {
         ("gist mask --tokens text.txt", "the following required arguments were not provided"),
         ("gist mask --context 3 --gists 1", "the following required arguments were not provided"),
         ("gist mask --tokens text.txt --gist-ids 1 --context 3 --gists 1 --rest 1", "cannot be used with"),
-        ("gist mask --tokens text.txt --gist-ids 1,x", "invalid value 'x' for '--gist-ids <ID,ID,...>'"),
-        ("gist mask --tokens text.txt --gist-ids -1", "invalid value '-1' for '--gist-ids <ID,ID,...>'"),
+        ("gist mask --tokens text.txt --gist-ids 1,x", "invalid value 'x' for '--gist-ids <ID,...>'"),
+        ("gist mask --tokens text.txt --gist-ids -1", "invalid value '-1' for '--gist-ids <ID,...>'"),
         ("gist mask --context -3 --gists 1 --rest 1", "invalid value '-3' for '--context <N>'"),
         (
             "gist mask --context 3 --gists 1 --rest 1 --format bits",
@@ -265,7 +265,7 @@ fn a_budget_is_that_worked_by_hand() {
         "layers": 32, "kv_heads": 8, "head_dim": 128,
         "context": {"tokens": 4000, "keys": "q8_0", "values": "q4_0", "token_bytes": 53248, "bytes": 212992000},
         "gists": {"tokens": 10, "keys": "mu16", "values": "mu16", "token_bytes": 131072, "bytes": 1310720},
-        "saved_bytes": 211681280, "ratio_by_tokens": 400.0, "ratio_by_bytes": 162.5,
+        "saved_bytes": 211681280, "token_ratio": 400.0, "byte_ratio": 162.5,
     });
     assert_eq!(object, expected);
 

@@ -68,7 +68,7 @@ fn samples_are_what_python_makes() {
     folder.put("points.txt", numbers(text.chars().map(u32::from).collect()));
     folder.bitwire("ledger ingest bytes.txt bytes.ledger").good();
     folder.bitwire("ledger ingest points.txt points.ledger").good();
-    for from in ["bytes.ledger", "points.ledger --tokens code-points"] {
+    for from in ["bytes.ledger", "points.ledger --text-tokens code-points"] {
         let run = folder.bitwire(&format!("gist niah - {random} --from-ledger {from}")).good();
         assert_eq!(sha256(&run.out), hash("random, Korean"), "{from}");
     }
@@ -323,7 +323,7 @@ fn what_is_refused() {
         "--between 1000-2000",
         "--random 3 --between 5",
         "--training-gists 0",
-        "--tokens utf8",
+        "--text-tokens utf8",
         "--depth-count 1",
         "--seed -1",
     ] {

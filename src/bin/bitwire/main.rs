@@ -7,6 +7,7 @@ mod beacon;
 mod engram;
 mod exit;
 mod explain;
+mod floats;
 mod gist;
 mod input;
 mod keys;

@@ -26,7 +26,7 @@ pub const MAX_LENGTH: u64 = 1 << 24;
 /// The most gist tokens of a training sample.
 pub const MAX_GISTS: u32 = 1 << 16;
 
-/// Where needles are planted in the random mode, as in the gist PoC.
+/// Where needles are planted in the random mode, as in the original.
 const RANDOM_POSITIONS: (f64, f64) = (0.2, 0.8);
 
 /// Which samples are made.
@@ -202,7 +202,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Writes it as a line of JSON, with the members of the gist PoC in its order and then `id` and `language`.
+    /// Writes it as a line of JSON, with the members of the original in its order and then `id` and `language`.
     ///
     /// # Errors
     /// Those of `out`.
@@ -218,7 +218,7 @@ impl Sample {
         self.line(None, Some(prediction), out)
     }
 
-    /// Writes it as a training sample of the gist PoC, with the tokens `<GIST_0>` to `gists` less 1; then follow the
+    /// Writes it as a training sample of the original, with the tokens `<GIST_0>` to `gists` less 1; then follow the
     /// members that a score needs.
     ///
     /// # Errors

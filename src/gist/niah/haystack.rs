@@ -19,7 +19,7 @@ const BLOCK: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Language {
-    /// English: `en`. The words are those of the gist PoC.
+    /// English: `en`. The words are those of the original.
     #[default]
     English,
     /// Korean: `ko`.

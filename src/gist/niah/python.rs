@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(random.bits(32), draws["seed_5_after_20000"].as_u64().unwrap());
     }
 
-    /// The sample fixtures of the gist PoC come of one `Random(1234)`: for each a length in tokens, a position, a template
+    /// The sample fixtures of the original come of one `Random(1234)`: for each a length in tokens, a position, a template
     /// out of five until they are long enough, and a needle.
     #[test]
     fn draws_what_the_published_samples_were_made_of() {

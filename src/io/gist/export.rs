@@ -11,7 +11,7 @@ use super::layers::name;
 use super::sidecar::{Sidecar, sidecar_path};
 use crate::engram::KeyShape;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gist::{GistPayload, GistView, Store, StoreLoss};
+use crate::gist::{GistPayload, GistView, Part, Store, StoreLoss};
 use crate::io::output::OutputFile;
 use crate::io::safetensors::{NewTensor, write_tensors};
 use crate::io::{Cause, FileError};
@@ -30,7 +30,8 @@ pub struct Export<'a> {
 }
 
 impl<'a> Export<'a> {
-    /// The rows of `gist`, as they are or stored anew. `None` stands for the type they have, and for f32 where that is MU16. Rows of the same type are not copied, and change in no bit.
+    /// The rows of `gist`, as they are or stored anew. `None` stands for the type they have, and for f32 where that is MU16.
+    /// Rows of the same type are not copied, and change in no bit.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for [`Store::Mu16`], which the original does not read; as [`GistPayload::convert`].
@@ -96,7 +97,7 @@ impl<'a> Export<'a> {
         let metadata: Vec<_> = self.sidecar.iter().flat_map(Sidecar::strings).collect();
         // A gist has at least a layer, a row and a component, and all of them are in memory.
         let len = self.rows.len().checked_div((layers as usize).saturating_mul(2)).unwrap_or(0).max(1);
-        let names = (0..layers).flat_map(|layer| [name(layer, false), name(layer, true)]);
+        let names = (0..layers).flat_map(|layer| Part::BOTH.map(|part| name(layer, part)));
         let tensor = |(name, bytes): (std::string::String, _)| NewTensor {
             name: name.into(),
             scalar: self.scalar,

@@ -7,8 +7,7 @@ use std::format;
 use std::vec::Vec;
 
 use super::sidecar::Sidecar;
-use crate::arch::half;
-use crate::engram::{KeyShape, KeySource};
+use crate::engram::{KeyShape, KeySource, Keys};
 use crate::error::{Error, ErrorKind, Result, Snippet};
 use crate::gist::{GistPayload, Part, Store};
 use crate::io::safetensors::{Tensor, TensorFile};
@@ -56,18 +55,22 @@ impl<'a> KvLayers<'a> {
             let foreign = ErrorKind::ForeignTensor { name: Snippet::new(name.as_bytes()) };
             places.insert(place(name).ok_or(Error::caller(foreign))?);
         }
-        let missing = |layer, values| wrong(layer, values, "is missing");
-        let mut next = (0u32, false);
+        let missing = |(layer, part)| wrong(layer, part, "is missing");
+        let mut next = (0u32, Part::Keys);
         for &found in &places {
             if found != next {
-                return Err(missing(next.0, next.1));
+                return Err(missing(next));
             }
-            next = if next.1 { (next.0.saturating_add(1), false) } else { (next.0, true) };
+            next = match next {
+                (layer, Part::Keys) => (layer, Part::Values),
+                (layer, Part::Values) => (layer.saturating_add(1), Part::Keys),
+            };
         }
-        if next.1 || next.0 == 0 {
-            return Err(missing(next.0, next.1));
+        let (count, part) = next;
+        if part == Part::Values || count == 0 {
+            return Err(missing(next));
         }
-        let first = Dims::of(&file.tensor(&name(0, false))?, 0, false)?;
+        let first = Dims::of(&file.tensor(&name(0, Part::Keys))?, 0, Part::Keys)?;
         let batches = first.dims[0];
         let batch = match batch {
             None if batches > 1 => {
@@ -78,21 +81,21 @@ impl<'a> KvLayers<'a> {
         };
         check_index("the sequence of the batch", batch, batches)?;
         let mut layers = Vec::new();
-        reserve_exact(&mut layers, next.0 as usize)?;
-        for layer in 0..next.0 {
-            let half = |values: bool| -> Result<&'a [u8]> {
-                let tensor = file.tensor(&name(layer, values))?;
-                Dims::of(&tensor, layer, values)?.check_like(&first, layer, values)?;
+        reserve_exact(&mut layers, count as usize)?;
+        for layer in 0..count {
+            let half = |part: Part| -> Result<&'a [u8]> {
+                let tensor = file.tensor(&name(layer, part))?;
+                Dims::of(&tensor, layer, part)?.check_like(&first, layer, part)?;
                 let bytes = tensor.as_bytes();
                 // The reader held the bytes to the shape, so they divide.
                 let len = bytes.len().checked_div(batches as usize).unwrap_or(0);
                 let start = len.saturating_mul(batch as usize);
                 Ok(bytes.get(start..start.saturating_add(len)).unwrap_or_default())
             };
-            layers.push([half(false)?, half(true)?]);
+            layers.push([half(Part::Keys)?, half(Part::Values)?]);
         }
         let [_, heads, tokens, head_dim] = first.dims;
-        Ok(Self { shape: KeyShape { layers: next.0, heads, tokens, head_dim }, scalar: first.scalar, layers })
+        Ok(Self { shape: KeyShape { layers: count, heads, tokens, head_dim }, scalar: first.scalar, layers })
     }
 
     /// The KV whose keys and values are an array each, `[layers][heads][tokens][head_dim]`.
@@ -182,14 +185,7 @@ impl<'a> KvLayers<'a> {
     /// As [`GistPayload::extract`].
     pub fn payload(&self, positions: Range<u32>, store: Store) -> Result<GistPayload> {
         let KeyShape { heads, tokens, head_dim, .. } = self.shape;
-        if positions.is_empty() {
-            return Err(Error::caller(ErrorKind::Argument { expected: "at least one position" }));
-        }
-        if positions.end > tokens {
-            let (end, found) = (u64::from(tokens), u64::from(positions.end));
-            return Err(Error::caller(ErrorKind::PastEnd { field: "the range of positions", end, found }));
-        }
-        let shape = KeyShape { tokens: positions.end.saturating_sub(positions.start), ..self.shape };
+        let shape = GistPayload::shape_of(&positions, self.shape)?;
         // All of it is part of what is in memory.
         let row = (head_dim as usize).saturating_mul(self.scalar.size());
         let (start, len) =
@@ -219,22 +215,11 @@ impl KeySource for KvRows<'_> {
     }
 
     fn key_into(&self, layer: u32, head: u32, token: u32, out: &mut [f32]) -> Result<()> {
-        let KeyShape { layers, heads, tokens, head_dim } = self.shape();
-        check_index("the layer", layer, layers)?;
-        check_index("the head", head, heads)?;
-        check_index("the token", token, tokens)?;
-        check_len("the output", head_dim.into(), out.len() as u64)?;
+        check_index("the layer", layer, self.layers.shape.layers)?;
         let [keys, values] = self.layers.layers.get(layer as usize).copied().unwrap_or_default();
         let half = if self.part == Part::Keys { keys } else { values };
-        let row = (head_dim as usize).saturating_mul(self.layers.scalar.size());
-        let place = (head as usize).saturating_mul(tokens as usize).saturating_add(token as usize);
-        let start = place.saturating_mul(row);
-        if let (Some(float), Some(row)) =
-            (self.layers.scalar.float(), half.get(start..start.saturating_add(row)))
-        {
-            half::widen(float, row, out);
-        }
-        Ok(())
+        let shape = KeyShape { layers: 1, ..self.layers.shape };
+        Keys::new(shape, self.layers.scalar.element(), half)?.key_into(0, head, token, out)
     }
 }
 
@@ -246,15 +231,15 @@ struct Dims {
 }
 
 impl Dims {
-    fn of(tensor: &Tensor<'_>, layer: u32, values: bool) -> Result<Self> {
-        let scalar = tensor.scalar().ok_or(wrong(layer, values, "is not F32, F16 or BF16"))?;
+    fn of(tensor: &Tensor<'_>, layer: u32, part: Part) -> Result<Self> {
+        let scalar = tensor.scalar().ok_or(wrong(layer, part, "is not F32, F16 or BF16"))?;
         let &[batch, heads, tokens, head_dim] = tensor.dims() else {
-            return Err(wrong(layer, values, "has not the four dimensions batch, heads, tokens, head_dim"));
+            return Err(wrong(layer, part, "has not the four dimensions batch, heads, tokens, head_dim"));
         };
         let mut dims = [0; 4];
         for (to, found) in dims.iter_mut().zip([batch, heads, tokens, head_dim]) {
             if found == 0 {
-                return Err(wrong(layer, values, "has a dimension of 0"));
+                return Err(wrong(layer, part, "has a dimension of 0"));
             }
             let too_large =
                 ErrorKind::TooLarge { field: "a dimension of the tensor", max: u32::MAX.into(), found };
@@ -263,15 +248,15 @@ impl Dims {
         Ok(Self { scalar, dims })
     }
 
-    fn check_like(&self, first: &Self, layer: u32, values: bool) -> Result<()> {
+    fn check_like(&self, first: &Self, layer: u32, part: Part) -> Result<()> {
         if self.scalar != first.scalar {
-            return Err(wrong(layer, values, "has another type than layer_0_key"));
+            return Err(wrong(layer, part, "has another type than layer_0_key"));
         }
         let fields = ["batch", "heads", "tokens", "head_dim"];
         for ((field, needed), found) in fields.into_iter().zip(first.dims).zip(self.dims) {
             if needed != found {
                 let (needed, found) = (u64::from(needed), u64::from(found));
-                let part = part(values);
+                let part = word(part);
                 return Err(Error::caller(ErrorKind::LayerShape { layer, part, field, needed, found }));
             }
         }
@@ -279,28 +264,32 @@ impl Dims {
     }
 }
 
-/// The layer that a tensor's name names, and whether it is the values; as Python writes numbers, and no other way.
-fn place(name: &str) -> Option<(u32, bool)> {
+/// The layer that a tensor's name names, and which part of it; as Python writes numbers, and no other way.
+fn place(name: &str) -> Option<(u32, Part)> {
     let (layer, part) = name.strip_prefix("layer_")?.split_once('_')?;
     let plain = layer.bytes().all(|byte| byte.is_ascii_digit()) && (layer == "0" || !layer.starts_with('0'));
     let layer = layer.parse().ok().filter(|_| plain)?;
     match part {
-        "key" => Some((layer, false)),
-        "value" => Some((layer, true)),
+        "key" => Some((layer, Part::Keys)),
+        "value" => Some((layer, Part::Values)),
         _ => None,
     }
 }
 
-pub(super) fn name(layer: u32, values: bool) -> std::string::String {
-    format!("layer_{layer}_{}", part(values))
+pub(super) fn name(layer: u32, part: Part) -> std::string::String {
+    format!("layer_{layer}_{}", word(part))
 }
 
-const fn part(values: bool) -> &'static str {
-    if values { "value" } else { "key" }
+/// The original's word for it.
+const fn word(part: Part) -> &'static str {
+    match part {
+        Part::Keys => "key",
+        Part::Values => "value",
+    }
 }
 
-const fn wrong(layer: u32, values: bool, reason: &'static str) -> Error {
-    Error::caller(ErrorKind::LayerTensor { layer, part: part(values), reason })
+const fn wrong(layer: u32, part: Part, reason: &'static str) -> Error {
+    Error::caller(ErrorKind::LayerTensor { layer, part: word(part), reason })
 }
 
 fn by_caller(error: Error) -> Error {

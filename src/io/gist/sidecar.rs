@@ -185,7 +185,7 @@ impl Sidecar {
 }
 
 /// Whether a file is not there.
-pub(super) fn missing(error: &FileError) -> bool {
+fn missing(error: &FileError) -> bool {
     matches!(error.cause(), crate::io::Cause::Io(error) if error.kind() == IoErrorKind::NotFound)
 }
 

@@ -351,7 +351,7 @@ impl PrintArgs {
 
 /// Refuses a blob whose heads are not known where they matter.
 pub(super) fn check_head_dim(file: &KeyFile, print: &PrintArgs, source: &SourceArgs) -> Result<(), Problem> {
-    if print.needs_head_dim() && !file.is_array() && source.head_dim.is_none() {
+    if print.needs_head_dim() && !file.is_array() && source.cache.head_dim.is_none() {
         let name = print.chosen().method().name();
         let message = format!(
             "--method {name} goes by heads, of which a blob does not say the size: give --head-dim D"

@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 
 use bitwire::engram::state::{Cache, Known, Layout, State, Stream, StreamKeys};
 use bitwire::engram::{
-    Angle, KeyShape, KeySource, Keys, Pairs, Rope, Unrotated, VALUE_HADAMARD_BLOCK, key_hadamard_block,
+    Angle, KeySource, Keys, Pairs, Rope, Unrotated, VALUE_HADAMARD_BLOCK, key_hadamard_block,
 };
-use bitwire::frame::Element;
-use bitwire::io::npy::{self, Dtype, Header, NpyBlocks};
-use bitwire::mirror::{BlockSource, Scalar};
+use bitwire::io::npy;
 use bitwire::{Error, ErrorKind};
 use clap::{Args, ValueEnum};
 
 use crate::exit::Problem;
+use crate::floats::FloatArray;
 use crate::input::{self, Bytes};
 
 /// What a state blob does not say about itself.
@@ -31,12 +30,12 @@ fn layout(text: &str) -> Result<Layout, String> {
     text.parse().map_err(|error: Error| error.to_string())
 }
 
-/// Which keys of a file, and what was done to them.
+/// Which cache of a state blob, and how it is stored.
 #[derive(Args)]
-pub(crate) struct SourceArgs {
+pub(crate) struct CacheArgs {
     #[command(flatten)]
     pub(crate) blob: BlobArgs,
-    /// Components of a head, which a blob does not say; without it all heads of a token are one
+    /// Components of a head, which a blob does not say; without it engram verbs take all heads as one
     #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) head_dim: Option<u32>,
     /// Which cache of a blob, from 0: of gemma3, 0 has the layers of full attention, 1 those of the sliding window
@@ -49,6 +48,20 @@ pub(crate) struct SourceArgs {
     /// components [default: as llama.cpp chooses it by the head dim]
     #[arg(long, value_name = "BLOCK", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
     pub(crate) hadamard: Option<u32>,
+}
+
+/// Which keys of a file, and what was done to them.
+#[derive(Args)]
+pub(crate) struct SourceArgs {
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) rope: RopeArgs,
+}
+
+/// Which rotation of positions to undo.
+#[derive(Args, Default)]
+pub(crate) struct RopeArgs {
     /// Undo RoPE of this base (10000, 500000, ...) by the cells' positions; those of an array are 0, 1, 2, ...
     #[arg(long, value_name = "B", requires = "rope_pairs")]
     pub(crate) rope_base: Option<f64>,
@@ -60,19 +73,26 @@ pub(crate) struct SourceArgs {
     pub(crate) rope_dims: Option<u32>,
 }
 
-impl SourceArgs {
-    /// The first of these options that is given, for verbs that may have no keys to apply them to.
-    pub(super) fn given(&self) -> Option<&'static str> {
+impl CacheArgs {
+    /// The first of these options that is given, for inputs that are no state blobs.
+    pub(crate) fn for_blobs(&self) -> Option<&'static str> {
         let given = [
             (self.blob.arch.is_some(), "--arch"),
             (self.blob.layout.is_some(), "--layout"),
             (self.head_dim.is_some(), "--head-dim"),
             (self.section.is_some(), "--section"),
             (self.stream.is_some(), "--stream"),
-            (self.hadamard.is_some(), "--hadamard"),
-            (self.rope_base.is_some(), "--rope-base"),
         ];
         given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+    }
+}
+
+impl SourceArgs {
+    /// The first of these options that is given, for verbs that may have no keys to apply them to.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let hadamard = self.cache.hadamard.is_some().then_some("--hadamard");
+        let rope = self.rope.rope_base.is_some().then_some("--rope-base");
+        self.cache.for_blobs().or(hadamard).or(rope)
     }
 }
 
@@ -94,12 +114,7 @@ pub(crate) struct KeyFile {
 }
 
 enum Held {
-    Array {
-        array: NpyBlocks<Bytes>,
-        shape: KeyShape,
-        /// The keys, where the file has its elements in another order.
-        turned: Vec<u8>,
-    },
+    Array(Box<FloatArray>),
     Blob(Bytes),
 }
 
@@ -115,7 +130,8 @@ impl KeyFile {
     pub(super) fn open(path: &Path) -> Result<Self, Problem> {
         let bytes = input::map(path)?;
         let held = if bytes.as_ref().starts_with(&npy::MAGIC) {
-            array(bytes).map_err(|error| input::unfit(path, error))?
+            let array = FloatArray::new(bytes, false).map_err(|error| input::unfit(path, error))?;
+            Held::Array(Box::new(array))
         } else {
             Held::Blob(bytes)
         };
@@ -132,7 +148,7 @@ impl KeyFile {
     }
 
     pub(super) fn is_array(&self) -> bool {
-        matches!(self.held, Held::Array { .. })
+        matches!(self.held, Held::Array(_))
     }
 
     /// Hands the keys to `run`, rotations undone: one source, or with `all` one for each cache of a blob if the arguments
@@ -145,33 +161,29 @@ impl KeyFile {
         run: impl FnOnce(&[Source<'_>]) -> Result<R, Problem>,
     ) -> Result<R, Problem> {
         match &self.held {
-            Held::Array { array, shape, turned } => {
+            Held::Array(array) => {
                 self.check_array_args(args, part)?;
-                let bytes = array.borrowed().map_or(turned.as_slice(), |blocks| blocks.as_bytes());
-                let element = match array.shape().scalar() {
-                    Scalar::F16 => Element::F16,
-                    Scalar::Bf16 => Element::Bf16,
-                    Scalar::F32 | Scalar::Mu16(_) => Element::F32,
-                };
-                let keys = Keys::new(*shape, element, bytes).map_err(|error| self.unfit(error))?;
+                let shape = array.shape();
+                let keys = Keys::new(shape, array.scalar().element(), array.bytes());
+                let keys = keys.map_err(|error| self.unfit(error))?;
                 let last = i32::try_from(shape.tokens)
                     .map_err(|_| self.usage("there are too many tokens for positions".to_owned()))?;
-                self.undone(args, part, vec![(keys, (0..last).collect())], run)
+                self.undone(&args.cache, &args.rope, part, vec![(keys, (0..last).collect())], run)
             }
             Held::Blob(bytes) => {
-                let state = state(&self.path, bytes.as_ref(), &args.blob)?;
+                let state = state(&self.path, bytes.as_ref(), &args.cache.blob)?;
                 let caches: Vec<Cache<'_>> = state.caches().collect();
-                let chosen = self.section(&caches, args, all)?;
-                let sources = chosen.iter().map(|cache| self.stream(cache, args, part));
-                self.undone(args, part, sources.collect::<Result<_, Problem>>()?, run)
+                let chosen = self.section(&caches, &args.cache, all)?;
+                let sources = chosen.iter().map(|cache| self.stream(cache, &args.cache, part));
+                self.undone(&args.cache, &args.rope, part, sources.collect::<Result<_, Problem>>()?, run)
             }
         }
     }
 
-    /// Hands the keys and the values of one stream of a blob to `run`, rotations undone.
+    /// Hands the keys and the values of one stream of a blob to `run`, the Hadamard rotation undone.
     pub(crate) fn with_both<R>(
         &self,
-        args: &SourceArgs,
+        args: &CacheArgs,
         run: impl FnOnce(&State<'_>, &Stream<'_>, Source<'_>, Source<'_>) -> Result<R, Problem>,
     ) -> Result<R, Problem> {
         let Held::Blob(bytes) = &self.held else { return Err(self.usage("is no state blob".to_owned())) };
@@ -183,8 +195,9 @@ impl KeyFile {
         let stream = self.pick(cache, args)?;
         let keys = self.stream(cache, args, Part::Keys)?;
         let values = self.stream(cache, args, Part::Values)?;
-        self.undone(args, Part::Keys, vec![keys], |keys| {
-            self.undone(args, Part::Values, vec![values], |values| match (keys, values) {
+        let rope = RopeArgs::default();
+        self.undone(args, &rope, Part::Keys, vec![keys], |keys| {
+            self.undone(args, &rope, Part::Values, vec![values], |values| match (keys, values) {
                 (&[keys], &[values]) => run(&state, &stream, keys, values),
                 _ => Err(self.usage("there are no keys and values".to_owned())),
             })
@@ -195,7 +208,7 @@ impl KeyFile {
     fn section<'s, 'a>(
         &self,
         caches: &'s [Cache<'a>],
-        args: &SourceArgs,
+        args: &CacheArgs,
         all: bool,
     ) -> Result<&'s [Cache<'a>], Problem> {
         let chosen = match args.section {
@@ -212,7 +225,7 @@ impl KeyFile {
     }
 
     /// The stream of a cache that the arguments name.
-    fn pick<'a>(&self, cache: &Cache<'a>, args: &SourceArgs) -> Result<Stream<'a>, Problem> {
+    fn pick<'a>(&self, cache: &Cache<'a>, args: &CacheArgs) -> Result<Stream<'a>, Problem> {
         if cache.is_recurrent() {
             return Err(self.usage("holds a recurrent state, which has no keys".to_owned()));
         }
@@ -230,7 +243,7 @@ impl KeyFile {
     fn stream<'a>(
         &self,
         cache: &Cache<'a>,
-        args: &SourceArgs,
+        args: &CacheArgs,
         part: Part,
     ) -> Result<(StreamKeys<'a>, Vec<i32>), Problem> {
         let stream = self.pick(cache, args)?;
@@ -251,7 +264,8 @@ impl KeyFile {
     /// Undoes what the arguments say was done.
     fn undone<S: KeySource + Sync, R>(
         &self,
-        args: &SourceArgs,
+        args: &CacheArgs,
+        rope: &RopeArgs,
         part: Part,
         sources: Vec<(S, Vec<i32>)>,
         run: impl FnOnce(&[Source<'_>]) -> Result<R, Problem>,
@@ -263,7 +277,7 @@ impl KeyFile {
             if shape.rows().map_err(|error| self.unfit(error))? == 0 || shape.head_dim == 0 {
                 return Err(self.usage("there are no keys".to_owned()));
             }
-            let rope = self.rope(args, shape.head_dim)?;
+            let rope = self.rope(args, rope, shape.head_dim)?;
             // Of more rotary dims than components, which is refused below, no table is made.
             let pairs = rope.filter(|rope| rope.dims() <= shape.head_dim).map_or(0, |rope| rope.pair_count());
             let table = vec![Angle::default(); positions.len().saturating_mul(pairs as usize)];
@@ -287,8 +301,13 @@ impl KeyFile {
         run(&sources)
     }
 
-    fn rope(&self, args: &SourceArgs, head_dim: u32) -> Result<Option<Rope<'static>>, Problem> {
-        let (Some(base), Some(pairs)) = (args.rope_base, args.rope_pairs) else { return Ok(None) };
+    fn rope(
+        &self,
+        args: &CacheArgs,
+        rope: &RopeArgs,
+        head_dim: u32,
+    ) -> Result<Option<Rope<'static>>, Problem> {
+        let (Some(base), Some(pairs)) = (rope.rope_base, rope.rope_pairs) else { return Ok(None) };
         let pairs = match pairs {
             PairsArg::Interleaved => Pairs::Interleaved,
             PairsArg::Halves => Pairs::Halves,
@@ -296,7 +315,7 @@ impl KeyFile {
         if !self.is_array() && args.head_dim.is_none() {
             return Err(self.usage("RoPE turns each head by itself: give --head-dim D".to_owned()));
         }
-        Rope::new(base, pairs, args.rope_dims.unwrap_or(head_dim))
+        Rope::new(base, pairs, rope.rope_dims.unwrap_or(head_dim))
             .map(Some)
             .map_err(|error| self.unfit(error))
     }
@@ -315,16 +334,9 @@ impl KeyFile {
 
     /// Refuses what is for blobs only, rather than doing nothing about it.
     fn check_array_args(&self, args: &SourceArgs, part: Part) -> Result<(), Problem> {
-        let given = [
-            (args.blob.arch.is_some(), "--arch"),
-            (args.blob.layout.is_some(), "--layout"),
-            (args.head_dim.is_some(), "--head-dim"),
-            (args.section.is_some(), "--section"),
-            (args.stream.is_some(), "--stream"),
-            (part == Part::Values, "--values"),
-        ];
-        match given.into_iter().find(|(given, _)| *given) {
-            Some((_, name)) => Err(self.usage(format!("{name} is for state blobs; this is an array"))),
+        let values = (part == Part::Values).then_some("--values");
+        match args.cache.for_blobs().or(values) {
+            Some(name) => Err(self.usage(format!("{name} is for state blobs; this is an array"))),
             None => Ok(()),
         }
     }
@@ -336,47 +348,6 @@ impl KeyFile {
     pub(super) fn usage(&self, message: String) -> Problem {
         Problem::Usage(format!("{}: {message}", input::name(&self.path)))
     }
-}
-
-fn array(bytes: Bytes) -> Result<Held, Error> {
-    let header = Header::parse(bytes.as_ref())?;
-    let scalar = match header.dtype() {
-        Dtype::F16 | Dtype::F32 => None,
-        // Two bytes of no meaning, of which keys can only be bf16.
-        Dtype::V2 => Some(Scalar::Bf16),
-        _ => return Err(header.unfit_type("f4 or f2 (V2 is taken for bf16)")),
-    };
-    let &[layers, heads, tokens, head_dim] = header.shape() else {
-        return Err(header.unfit_dims("4 (layers, heads, tokens, head_dim)"));
-    };
-    let count = |found: u64| {
-        let too_large =
-            ErrorKind::TooLarge { field: "a dimension of the array", max: u32::MAX.into(), found };
-        u32::try_from(found).map_err(|_| Error::caller(too_large))
-    };
-    let shape = KeyShape {
-        layers: count(layers)?,
-        heads: count(heads)?,
-        tokens: count(tokens)?,
-        head_dim: count(head_dim)?,
-    };
-    // Before anything is made for each token: an array without keys may claim any number of them.
-    let lengths = [
-        ("layers", shape.layers),
-        ("heads", shape.heads),
-        ("tokens", shape.tokens),
-        ("head_dim", shape.head_dim),
-    ];
-    if let Some((field, _)) = lengths.into_iter().find(|(_, length)| *length == 0) {
-        return Err(Error::caller(ErrorKind::Shape { field, needed: 1, found: 0 }));
-    }
-    let array = NpyBlocks::parse(bytes, scalar)?;
-    let mut turned = Vec::new();
-    if array.borrowed().is_none() {
-        turned.resize(array.shape().len(), 0);
-        array.copy_into(&mut turned)?;
-    }
-    Ok(Held::Array { array, shape, turned })
 }
 
 /// The state blob that fills `bytes`.

@@ -107,8 +107,8 @@ pub(crate) fn budget(args: &BudgetArgs, out: &mut Output) -> Result<Outcome, Pro
             ("context", side(budget.context(), budget.token_bytes(), budget.full_bytes())),
             ("gists", side(budget.gists(), budget.one_gist_bytes(), budget.gist_bytes())),
             ("saved_bytes", saved),
-            ("ratio_by_tokens", budget.ratio_by_tokens().into()),
-            ("ratio_by_bytes", budget.ratio_by_bytes().into()),
+            ("token_ratio", budget.token_ratio().into()),
+            ("byte_ratio", budget.byte_ratio().into()),
         ];
         out.json("gist-budget", members);
         return Ok(Outcome::Good);
@@ -131,7 +131,7 @@ pub(crate) fn budget(args: &BudgetArgs, out: &mut Output) -> Result<Outcome, Pro
     } else {
         out.labelled("saved", size);
     }
-    let (tokens, bytes) = (budget.ratio_by_tokens(), budget.ratio_by_bytes());
+    let (tokens, bytes) = (budget.token_ratio(), budget.byte_ratio());
     out.labelled("ratio", format_args!("{tokens:.2} by tokens, {bytes:.2} by bytes"));
     Ok(Outcome::Good)
 }

@@ -21,7 +21,8 @@ use crate::{input, keys};
 /// The context, if one is given, is that of the model which is to read them: every member but dim has to be the gist's.
 #[derive(Args)]
 #[command(after_help = "Example:\n  bitwire gist export gist.bit gist.safetensors kv llama-8b-gist none\n\n\
-    The sidecar is gist.json beside it, with what the gist was imported with; no sidecar, no file.")]
+    The sidecar is gist.json beside it, with what the gist was imported with; no sidecar, no file.\n\
+    Its members stand in __metadata__ too, in its order, where Python's safetensors has another order in every run.")]
 pub(crate) struct Export {
     /// The gist; - for standard input
     pub(crate) gist: PathBuf,

@@ -7,7 +7,7 @@ use bitwire::beacon::StepChoice;
 use bitwire::engram::ggml::GgmlType;
 use bitwire::engram::state::Stream;
 use bitwire::engram::{KeyShape, KeySource};
-use bitwire::gist::{GistPayload, GistView, Part, Store, StoreLoss, TokensOf, cells_of};
+use bitwire::gist::{GistIds, GistPayload, GistView, Part, Store, StoreLoss, TokensOf, cells_of};
 use bitwire::io::gist::{KvLayers, Sidecar, sidecar_path};
 use bitwire::io::safetensors::TensorFile;
 use bitwire::mirror::Scalar;
@@ -16,10 +16,12 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::show;
-use super::source::{FloatArray, Input, LedgerIndex, run_of};
+use super::source::{Input, LedgerIndex};
+use super::text::TextArgs;
 use crate::args::{Common, ContextArgs, step};
-use crate::engram::source::{BlobArgs, KeyFile, SourceArgs};
+use crate::engram::source::{CacheArgs, KeyFile};
 use crate::exit::{Outcome, Output, Problem};
+use crate::floats::FloatArray;
 use crate::input::Bytes;
 use crate::mirror::{ALIGNMENT, check_paths, encode, usage};
 use crate::{input, keys};
@@ -33,7 +35,7 @@ use crate::{input, keys};
 #[command(after_help = "Examples:\n  \
     bitwire gist import gist.safetensors gist.bit kv llama-8b-gist none --source chat.ledger\n  \
     bitwire gist import keys.npy gist.bit kv llama-8b-gist none --values values.npy --gist-ids 32000,32001 --tokens chat.u32\n  \
-    bitwire gist import chat.state gist.bit kv llama-8b-gist none --positions 3990..4000 --head-dim 128\n\n\
+    bitwire gist import chat.state gist.bit kv llama-8b-gist none --positions 27..37 --head-dim 64\n\n\
     Arrays are [layers, heads, tokens, head_dim], or keys and values in one: [layers, 2, heads, tokens, head_dim].")]
 pub(crate) struct Import {
     /// .safetensors, .npy of f32, f16 or bf16 (V2), or a state blob; - for standard input
@@ -57,33 +59,16 @@ pub(crate) struct Import {
     /// Positions of the gist tokens, the second not among them; of a blob they are those of its cells
     #[arg(long, value_name = "A..B", value_parser = range, conflicts_with_all = ["gist_ids", "tokens"])]
     pub(crate) positions: Option<Range<u32>>,
-    /// Ids of the gist tokens, to find them in --tokens
-    #[arg(long, value_name = "ID,...", value_delimiter = ',', requires = "tokens")]
-    pub(crate) gist_ids: Vec<u32>,
-    /// The tokens whose KV it is, from position 0 on: .npy of integers, .u16, .u32 or text; - for standard input
-    #[arg(long, value_name = "FILE", requires = "gist_ids")]
-    pub(crate) tokens: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) text: TextArgs,
     /// Take the first of several runs of gist tokens
     #[arg(long, requires = "gist_ids")]
     pub(crate) first_run: bool,
     /// The values, where an array has the keys alone
     #[arg(long, value_name = "FILE.npy")]
     pub(crate) values: Option<PathBuf>,
-    /// Components of a head, which a blob does not say
-    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) head_dim: Option<u32>,
     #[command(flatten)]
-    pub(crate) blob: BlobArgs,
-    /// Which cache of a blob, from 0
-    #[arg(long, value_name = "N")]
-    pub(crate) section: Option<usize>,
-    /// Which stream of a cache, from 0
-    #[arg(long, value_name = "N")]
-    pub(crate) stream: Option<usize>,
-    /// Undo the Hadamard rotation under which llama.cpp stores quantised keys and values, in blocks of BLOCK components
-    /// [default: as llama.cpp chooses it by the head dim]
-    #[arg(long, value_name = "BLOCK", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
-    pub(crate) hadamard: Option<u32>,
+    pub(crate) cache: CacheArgs,
     /// What to store a component as [default: what it is; f32 if it is quantised]
     #[arg(long, value_enum)]
     pub(crate) store: Option<StoreArg>,
@@ -125,17 +110,16 @@ fn range(text: &str) -> Result<Range<u32>, String> {
 
 pub(super) fn import(args: &Import, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.common.key)?;
-    let given = [&args.sidecar, &args.tokens, &args.values, &args.source];
+    let given = [&args.sidecar, &args.text.tokens, &args.values, &args.source];
     let inputs: Vec<&Path> =
         [args.input.as_path()].into_iter().chain(given.into_iter().flatten().map(PathBuf::as_path)).collect();
     check_paths(&args.out, args.common.json, &inputs)?;
     if args.delta_q16.is_some() && !matches!(args.store, Some(StoreArg::Mu16)) {
         return Err(Problem::Usage("--delta-q16 is the step of --store mu16".to_owned()));
     }
-    let positions = match (&args.positions, &args.tokens) {
-        (Some(positions), _) => Some(positions.clone()),
-        (None, Some(tokens)) => Some(run_of(&args.gist_ids, tokens, args.first_run)?),
-        (None, None) => None,
+    let positions = match &args.positions {
+        Some(positions) => Some(positions.clone()),
+        None => args.text.with(|path, tokens, ids| run_of(path, tokens, ids, args.first_run))?,
     };
     let file = Input::open(&args.input)?;
     check_fit(args, &file)?;
@@ -210,19 +194,35 @@ fn check_fit(args: &Import, file: &Input) -> Result<(), Problem> {
         (args.batch.is_some() && !tensors, "--batch", ".safetensors files"),
         (args.trust_sidecar && !tensors, "--trust-sidecar", ".safetensors files"),
         (args.values.is_some() && !array, "--values", "arrays"),
-        (args.head_dim.is_some() && !blob, "--head-dim", "state blobs"),
-        (args.blob.arch.is_some() && !blob, "--arch", "state blobs"),
-        (args.blob.layout.is_some() && !blob, "--layout", "state blobs"),
-        (args.section.is_some() && !blob, "--section", "state blobs"),
-        (args.stream.is_some() && !blob, "--stream", "state blobs"),
-        (args.hadamard.is_some() && !blob, "--hadamard", "state blobs"),
+        (args.cache.hadamard.is_some() && !blob, "--hadamard", "state blobs"),
     ];
-    match given.into_iter().find(|(wrong, ..)| *wrong) {
-        Some((_, name, what)) => {
+    let given = given.into_iter().find(|(wrong, ..)| *wrong).map(|(_, name, what)| (name, what));
+    let of_blob = args.cache.for_blobs().filter(|_| !blob).map(|name| (name, "state blobs"));
+    match given.or(of_blob) {
+        Some((name, what)) => {
             Err(problem(args, format_args!("{name} is for {what}; this is {}", file.kind())))
         }
         None => Ok(()),
     }
+}
+
+/// The positions of the gist tokens of a text.
+fn run_of(path: &Path, tokens: &[u32], ids: GistIds<'_>, first_run: bool) -> Result<Range<u32>, Problem> {
+    let name = input::name(path);
+    let run = match ids.first_run(tokens).filter(|_| first_run) {
+        Some(run) => run,
+        None => ids.only_run(tokens).map_err(|error| {
+            let hint = match error.kind() {
+                ErrorKind::SplitGists { .. } => "; --first-run takes the first alone",
+                _ => "",
+            };
+            Problem::Usage(format!("{name}: {error}{hint}"))
+        })?,
+    };
+    let position = |at: usize| {
+        u32::try_from(at).map_err(|_| Problem::Usage(format!("{name}: there are too many tokens")))
+    };
+    Ok(position(run.start)?..position(run.end)?)
 }
 
 fn problem(args: &Import, message: impl std::fmt::Display) -> Problem {
@@ -299,38 +299,37 @@ fn of_array(
     positions: Option<Range<u32>>,
 ) -> Result<GistPayload, Problem> {
     let unfit = |error| input::unfit(&args.input, error);
-    match (array.dims(), &args.values) {
-        (&[layers, heads, tokens, head_dim], Some(path)) => {
-            let values = FloatArray::open(path)?;
-            if (values.dims(), values.scalar()) != (array.dims(), array.scalar()) {
-                let text =
-                    |array: &FloatArray| format!("{:?} of {}", array.dims(), array.scalar().element().name());
-                let (ours, theirs) = (text(array), text(&values));
+    let layers = match (array.parts(), &args.values) {
+        (None, Some(path)) => {
+            let values =
+                FloatArray::new(input::map(path)?, true).map_err(|error| input::unfit(path, error))?;
+            if values.text() != array.text() {
+                let name = input::name(path);
                 return Err(problem(
                     args,
-                    format_args!("the keys are {ours}, the values in {} {theirs}", input::name(path)),
+                    format_args!("the keys are {}, the values in {name} {}", array.text(), values.text()),
                 ));
             }
-            let shape = array.shape(&args.input, [layers, heads, tokens, head_dim])?;
-            let layers = KvLayers::from_halves(shape, array.scalar(), array.bytes(), values.bytes());
-            of_layers(args, &layers.map_err(unfit)?, positions)
+            let layers = KvLayers::from_halves(array.shape(), array.scalar(), array.bytes(), values.bytes());
+            return of_layers(args, &layers.map_err(unfit)?, positions);
         }
-        (&[_, _, _, _], None) => {
-            Err(problem(args, "the array has four dimensions, keys alone: give --values FILE.npy"))
+        (None, None) => {
+            return Err(problem(args, "the array has four dimensions, keys alone: give --values FILE.npy"));
         }
-        (&[_, _, _, _, _], Some(_)) => {
-            Err(problem(args, "the array has five dimensions, keys and values: leave --values out"))
+        (Some(_), Some(_)) => {
+            let message = "the array has five dimensions, keys and values: leave --values out";
+            return Err(problem(args, message));
         }
-        (&[layers, 2, heads, tokens, head_dim], None) => {
-            let shape = array.shape(&args.input, [layers, heads, tokens, head_dim])?;
-            let layers = KvLayers::from_whole(shape, array.scalar(), array.bytes());
-            of_layers(args, &layers.map_err(unfit)?, positions)
+        (Some(2), None) => KvLayers::from_whole(array.shape(), array.scalar(), array.bytes()),
+        (Some(_), None) => {
+            let text = array.text();
+            let message = format_args!(
+                "the array is {text}; the second of five dimensions has to be 2, keys and values"
+            );
+            return Err(problem(args, message));
         }
-        (dims, _) => Err(problem(
-            args,
-            format_args!("the array is {dims:?}; the second of five dimensions has to be 2, keys and values"),
-        )),
-    }
+    };
+    of_layers(args, &layers.map_err(unfit)?, positions)
 }
 
 fn of_layers(
@@ -350,24 +349,14 @@ fn of_layers(
 }
 
 fn of_blob(args: &Import, bytes: Bytes, positions: Range<u32>) -> Result<GistPayload, Problem> {
-    let Some(head_dim) = args.head_dim else {
+    let Some(head_dim) = args.cache.head_dim else {
         return Err(problem(
             args,
             "a state blob does not say how many components a head has: give --head-dim D",
         ));
     };
-    let source = SourceArgs {
-        blob: args.blob.clone(),
-        head_dim: args.head_dim,
-        section: args.section,
-        stream: args.stream,
-        hadamard: args.hadamard,
-        rope_base: None,
-        rope_pairs: None,
-        rope_dims: None,
-    };
-    KeyFile::blob(&args.input, bytes).with_both(&source, |state, stream, keys, values| {
-        if args.hadamard.is_none() && state.may_be_rotated(head_dim) {
+    KeyFile::blob(&args.input, bytes).with_both(&args.cache, |state, stream, keys, values| {
+        if args.cache.hadamard.is_none() && state.may_be_rotated(head_dim) {
             eprintln!(
                 "bitwire: warning: {}: quantised keys and values are likely to be stored under a Hadamard rotation, which the \
                  blob does not tell; --hadamard undoes it",
@@ -413,9 +402,9 @@ fn refused(args: &Import, shape: &KeyShape, error: Error) -> Problem {
             problem(args, format_args!("{place} is not finite, which MU16 cannot hold"))
         }
         ErrorKind::PastEnd { field: "the range of positions", end, .. } => {
-            let range = match (&args.positions, &args.tokens) {
-                (Some(Range { start, end }), _) => format!("--positions {start}..{end}"),
-                _ => "the gist tokens".to_owned(),
+            let range = match &args.positions {
+                Some(Range { start, end }) => format!("--positions {start}..{end}"),
+                None => "the gist tokens".to_owned(),
             };
             problem(args, format_args!("{range}: there are {end} tokens"))
         }

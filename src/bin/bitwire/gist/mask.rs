@@ -1,19 +1,18 @@
 //! `gist mask`: the attention mask of a text with gists.
 
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use bitwire::gist::GistIds;
 use bitwire::gist::mask::{GistMask, PaddedRows, Padding};
 use bitwire::io::Cause;
-use bitwire::io::npy::{self, ArrayWriter, Dtype, Header};
+use bitwire::io::npy::{ArrayWriter, Dtype};
 use bitwire::io::output::write_whole;
-use bitwire::io::tokens::{TokenFormat, TokenReader};
 use bitwire::{Error, ErrorKind};
 use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::Value;
 
+use super::text::{TextArgs, numbers};
 use crate::exit::{Outcome, Output, Problem};
 use crate::input;
 
@@ -30,24 +29,13 @@ use crate::input;
     Mask files, for n positions: bits are u1 [n, n / 8 rounded up], the lowest bit first, \
     as numpy.packbits(bitorder=\"little\"); \
     bytes are u1 [n, n] of 1 and 0; additive is f4 [n, n], 0 where seen.\n\
-    TOKENS and padding are .npy arrays of integers, .u16 or .u32 files (little-endian), or else text: \
-    decimal numbers apart by white space.")]
+    Padding is a file of numbers as --tokens is.")]
 pub(crate) struct MaskArgs {
     /// File to write (.npy); - for standard output; without it, masks of up to 64 positions are drawn
     #[arg(value_name = "OUT")]
     out: Option<PathBuf>,
-    /// Tokens of the text; - for text or .npy on standard input
-    #[arg(long, value_name = "TOKENS", requires = "gist_ids")]
-    tokens: Option<PathBuf>,
-    /// Ids of the gist tokens, in any order
-    #[arg(
-        long,
-        value_name = "ID,ID,...",
-        value_delimiter = ',',
-        requires = "tokens",
-        allow_negative_numbers = true
-    )]
-    gist_ids: Vec<u32>,
+    #[command(flatten)]
+    text: TextArgs,
     /// In place of a text: so many tokens of context
     #[arg(long, value_name = "N", requires_all = ["gists", "rest"])]
     #[arg(allow_negative_numbers = true)]
@@ -106,7 +94,7 @@ const DRAWN: usize = 64;
 const STAGE: usize = 1 << 20;
 
 pub(crate) fn mask(args: &MaskArgs, out: &mut Output) -> Result<Outcome, Problem> {
-    let inputs: Vec<&Path> = args.tokens.iter().chain(&args.padding).map(PathBuf::as_path).collect();
+    let inputs: Vec<&Path> = args.text.tokens.iter().chain(&args.padding).map(PathBuf::as_path).collect();
     input::one_stream(inputs.iter().copied())?;
     let format = args.format.unwrap_or(FormatArg::Bits);
     if args.blocked.is_some() && format != FormatArg::Additive {
@@ -158,56 +146,19 @@ pub(crate) fn mask(args: &MaskArgs, out: &mut Output) -> Result<Outcome, Problem
 
 /// The mask before padding, and how many positions between its gists are none.
 fn without_padding(args: &MaskArgs) -> Result<(GistMask<'static>, usize), Problem> {
-    let Some(path) = &args.tokens else {
-        let parts = [args.context, args.gists, args.rest].map(Option::unwrap_or_default);
-        // A u32 that a usize cannot hold is refused as too long.
-        let [context, gists, rest] = parts.map(|part| usize::try_from(part).unwrap_or(usize::MAX));
-        let mask = GistMask::from_parts(context, gists, rest);
-        return Ok((mask.map_err(|error| Problem::Usage(error.to_string()))?, 0));
-    };
-    let mut ids = args.gist_ids.clone();
-    ids.sort_unstable();
-    ids.dedup();
-    let tokens = numbers(path, "text")?;
-    let failed = |error| input::unfit(path, error);
-    let ids = GistIds::new(&ids).map_err(failed)?;
-    let mask = GistMask::from_tokens(&tokens, ids).map_err(failed)?;
-    let run = mask.gists().and_then(|gists| tokens.get(gists)).unwrap_or_default();
-    let between = run.iter().filter(|&&token| !ids.contains(token)).count();
-    Ok((mask, between))
-}
-
-/// All numbers of a file, which holds one `what`, not a batch of them.
-fn numbers(path: &Path, what: &str) -> Result<Vec<u32>, Problem> {
-    let failed = |cause: Cause| Problem::File(cause.at(input::label(path)));
-    let mut file = input::open(path)?;
-    let mut start = Vec::new();
-    file.by_ref()
-        .take(npy::MAGIC.len() as u64)
-        .read_to_end(&mut start)
-        .map_err(|error| failed(error.into()))?;
-    let named = if input::is_stream(path) { None } else { TokenFormat::from_name(path) };
-    let found = if start == npy::MAGIC { TokenFormat::Npy } else { TokenFormat::Text };
-    let format = named.unwrap_or(found);
-    if format == TokenFormat::Npy {
-        // The header has to be seen twice, but what is none is not read to its end.
-        let rest = if start == npy::MAGIC { u64::MAX } else { 0 };
-        file.by_ref().take(rest).read_to_end(&mut start).map_err(|error| failed(error.into()))?;
-        if let [rows, _] = Header::parse(&start).map_err(|error| failed(error.into()))?.shape()
-            && *rows != 1
-        {
-            let name = input::name(path);
-            return Err(Problem::Usage(format!(
-                "{name}: has {rows} rows; a mask is that of one {what}: give a row"
-            )));
-        }
+    let of_text = args.text.with(|path, tokens, ids| {
+        let mask = GistMask::from_tokens(tokens, ids).map_err(|error| input::unfit(path, error))?;
+        let run = mask.gists().and_then(|gists| tokens.get(gists)).unwrap_or_default();
+        Ok((mask, run.iter().filter(|&&token| !ids.contains(token)).count()))
+    })?;
+    if let Some(of_text) = of_text {
+        return Ok(of_text);
     }
-    let mut reader = TokenReader::new(Cursor::new(start).chain(file), format).map_err(failed)?;
-    let mut numbers = Vec::new();
-    while let Some(block) = reader.next_block().map_err(failed)? {
-        numbers.extend_from_slice(block);
-    }
-    Ok(numbers)
+    let parts = [args.context, args.gists, args.rest].map(Option::unwrap_or_default);
+    // A u32 that a usize cannot hold is refused as too long.
+    let [context, gists, rest] = parts.map(|part| usize::try_from(part).unwrap_or(usize::MAX));
+    let mask = GistMask::from_parts(context, gists, rest);
+    Ok((mask.map_err(|error| Problem::Usage(error.to_string()))?, 0))
 }
 
 /// One bit for each of `len` positions, if any may be padding, and how many are.
@@ -215,7 +166,7 @@ fn padding(args: &MaskArgs, len: usize) -> Result<Option<(Vec<u8>, usize)>, Prob
     let memory = |error: Error| Problem::Usage(error.to_string());
     if let Some(path) = &args.padding {
         let name = input::name(path);
-        let numbers = numbers(path, "padding")?;
+        let numbers = numbers(path)?;
         if numbers.len() != len {
             let found = numbers.len();
             return Err(Problem::Usage(format!(
@@ -281,7 +232,7 @@ impl File<'_> {
     /// Elements of a row.
     fn width(&self) -> usize {
         match self.format {
-            FormatArg::Bits => self.mask.row_bytes(),
+            FormatArg::Bits => self.mask.packed_row_len(),
             FormatArg::Bytes | FormatArg::Additive => self.mask.len(),
         }
     }
@@ -361,7 +312,7 @@ impl Shown<'_> {
         out.labelled("positions", n);
         match mask.gists() {
             Some(gists) => out.labelled("gists", self.gists_text(&gists)),
-            None if self.args.tokens.is_some() => {
+            None if self.args.text.tokens.is_some() => {
                 out.labelled("gists", "none of the ids is in the text: the mask is causal");
             }
             None => out.labelled("gists", "none: the mask is causal"),

@@ -8,6 +8,7 @@ mod niah;
 mod score;
 mod show;
 mod source;
+mod text;
 
 use clap::Subcommand;
 

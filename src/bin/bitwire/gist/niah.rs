@@ -73,9 +73,9 @@ pub(crate) struct Niah {
     /// Ledger with the text to hide passkeys in
     #[arg(long, value_name = "LEDGER")]
     pub(crate) from_ledger: Option<PathBuf>,
-    /// What the tokens of that ledger are
+    /// What the tokens of that ledger are, as a text
     #[arg(long, value_enum, default_value = "utf8", requires = "from_ledger")]
-    pub(crate) tokens: TokensArg,
+    pub(crate) text_tokens: TextTokensArg,
     /// Write a new ledger of all contexts too, for `gist score --ledger`
     #[arg(long, value_name = "LEDGER")]
     pub(crate) ledger: Option<PathBuf>,
@@ -95,7 +95,7 @@ pub(crate) enum LanguageArg {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum TokensArg {
+pub(crate) enum TextTokensArg {
     /// bytes of UTF-8
     Utf8,
     /// Unicode code points
@@ -151,9 +151,9 @@ pub(crate) fn niah(args: &Niah, out: &mut Output) -> Result<Outcome, Problem> {
     not_over(&args.out, &inputs)?;
     let text = if let Some(path) = &args.from_ledger {
         let ledger = Ledger::new(path, key.clone())?;
-        let tokens = match args.tokens {
-            TokensArg::Utf8 => TextTokens::Utf8,
-            TokensArg::CodePoints => TextTokens::CodePoints,
+        let tokens = match args.text_tokens {
+            TextTokensArg::Utf8 => TextTokens::Utf8,
+            TextTokensArg::CodePoints => TextTokens::CodePoints,
         };
         Haystack::from_ledger(&ledger.open()?, tokens).map_err(|error| ledger.problem(error))?
     } else if args.texts.is_empty() {
