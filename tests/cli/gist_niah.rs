@@ -341,6 +341,9 @@ fn what_is_refused() {
     assert_eq!(run.status, Some(2));
     assert_eq!(folder.names(), names);
     folder.bitwire("gist niah x.jsonl --ledger -").refused("a ledger is a file, not a stream (-)");
+    let needle = folder.bitwire("gist score answers.jsonl --member needle");
+    assert_eq!(needle.status, Some(2));
+    assert!(needle.err.contains("is a member of the sample itself"), "{}", needle.err);
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(crate) struct Import {
     #[arg(long)]
     pub(crate) trust_sidecar: bool,
     /// Which sequence of a batch to take, from 0
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) batch: Option<u32>,
     /// Positions of the gist tokens, the second not among them; of a blob they are those of its cells
     #[arg(long, value_name = "A..B", value_parser = range, conflicts_with_all = ["gist_ids", "tokens"])]
@@ -76,7 +76,8 @@ pub(crate) struct Import {
     #[arg(long, value_name = "N|auto", value_parser = step, allow_negative_numbers = true)]
     pub(crate) delta_q16: Option<StepChoice>,
     /// How many tokens of context the gist stands for [default: those of --source; else not known]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) source_tokens: Option<u64>,
     /// The ledger that holds this context, or its index: the gist is bound to it (verified, if there is a key)
     #[arg(long, value_name = "LEDGER|LEDGER.idx")]

@@ -36,7 +36,7 @@ pub(crate) struct Score {
     #[arg(long, value_enum, default_value = "id", requires = "samples")]
     pub(crate) join: JoinArg,
     /// The member with the answer
-    #[arg(long, value_name = "NAME", default_value = "prediction")]
+    #[arg(long, value_name = "NAME", default_value = "prediction", value_parser = member)]
     pub(crate) member: String,
     /// An answer must be nothing but the passkey; white space and punctuation around it are left out
     #[arg(long)]
@@ -73,6 +73,16 @@ struct Recalled {
     tally: Tally,
     /// The first sample that it has no answer to, and why.
     fault: Option<(String, LedgerFault)>,
+}
+
+/// A member that can hold an answer: none that says what the sample is.
+fn member(name: &str) -> Result<String, String> {
+    match name {
+        "context" | "needle" | "needle_position" | "context_length_chars" | "id" => {
+            Err("is a member of the sample itself".to_owned())
+        }
+        _ => Ok(name.to_owned()),
+    }
 }
 
 pub(crate) fn score(args: &Score, out: &mut Output) -> Result<Outcome, Problem> {
