@@ -7,7 +7,8 @@
 //! Arithmetic on elements is in f32, rounded once more to narrower types. A NaN that comes out of it is the
 //! positive quiet one without payload (7FC00000, 7E00, 7FC0), whatever went in: the payload that CPUs give differs.
 //!
-//! [`Isa`] has the operations on 16 elements, and each kernel is written once over it, so that a level can only be faster.
+//! [`Lanes`] and [`Isa`] have the operations on 16 elements, and each kernel is written once over them, so that a level can only be
+//! faster.
 //! No closures around them: the compiler is free not to inline one, and then it has the instructions of the
 //! baseline.
 

@@ -1,6 +1,5 @@
 //! What kernels over rows of elements have in common: 16 lanes of f32, how elements are loaded into them, and the dispatch to
 //! the CPU's level (in tests, to each of them).
-#![allow(clippy::indexing_slicing)] // Sizes are fixed.
 
 use super::half;
 

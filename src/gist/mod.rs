@@ -5,6 +5,7 @@
 #![cfg_attr(feature = "alloc", doc = "- [`GistPayload`]: taken out of a full KV, with what storing it cost.")]
 //! - [`mask`]: what the tokens around a gist may look at. [`budget`]: what a gist saves.
 #![cfg_attr(feature = "niah", doc = "- [`niah`]: needle in a haystack, which measures what a gist keeps.")]
+#![cfg_attr(feature = "safetensors", doc = "- [`io::gist`](crate::io::gist): the files of the original.")]
 //!
 //! Sources: "Learning to Compress Prompts with Gist Tokens" (arXiv:2304.08467), and DNSity, a proof of concept in Python, "the
 //! original" in what follows, whose files are read and written.
