@@ -85,6 +85,27 @@ pub(crate) fn widen(float: Float, bytes: &[u8], out: &mut [f32]) {
     }
 }
 
+/// Little-endian values of as many f32 as both have room for, rounded half to even; f32 are kept bit by bit.
+pub(crate) fn narrow(float: Float, values: &[f32], out: &mut [u8]) {
+    match float {
+        Float::F32 => {
+            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                *to = from.to_le_bytes();
+            }
+        }
+        Float::F16 => {
+            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                *to = to_f16(*from).to_le_bytes();
+            }
+        }
+        Float::Bf16 => {
+            for (to, from) in out.as_chunks_mut().0.iter_mut().zip(values) {
+                *to = to_bf16(*from).to_le_bytes();
+            }
+        }
+    }
+}
+
 /// `f16` or bfloat16, in plain Rust.
 #[cfg(any(test, not(feature = "simd")))]
 fn widen_portable(f16: bool, bytes: &[u8], out: &mut [f32]) {

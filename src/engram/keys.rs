@@ -5,6 +5,7 @@ use crate::arch::blocks::Float;
 use crate::arch::half;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Element;
+use crate::mirror::Scalar;
 use crate::wire::{check_index, check_len, size};
 
 /// How many layers, KV heads and tokens a text's keys have, and how long a key is.
@@ -107,12 +108,10 @@ impl<'a> Keys<'a> {
     /// [`ErrorKind::Argument`] for another element; [`ErrorKind::Size`] if the shape takes more than 64 bits can say;
     /// [`ErrorKind::Shape`] if `bytes` has another length than the shape.
     pub fn new(shape: KeyShape, element: Element, bytes: &'a [u8]) -> Result<Self> {
-        let float = match element {
-            Element::F32 => Float::F32,
-            Element::F16 => Float::F16,
-            Element::Bf16 => Float::Bf16,
-            _ => return Err(Error::caller(ErrorKind::Argument { expected: "keys are f32, f16 or bf16" })),
-        };
+        // Only MU16 has a step.
+        let float = Scalar::of(element, 0).and_then(Scalar::float);
+        let unfit = Error::caller(ErrorKind::Argument { expected: "keys are f32, f16 or bf16" });
+        let float = float.ok_or(unfit)?;
         let factors = [shape.rows()?, u64::from(shape.head_dim), float.size() as u64];
         let needed = size("the keys", 0, &factors).map_err(|error| Error::caller(error.kind()))?;
         let found = bytes.len() as u64;

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::build::{GistBuilder, extent};
-use super::components::{narrow, widen};
+use super::components::widen;
+use crate::arch::{half, mu16};
 use crate::beacon::StepChoice;
 use crate::beacon::mu16::Step;
 use crate::engram::{KeyShape, KeySource};
@@ -171,9 +172,10 @@ impl GistPayload {
             Store::Mu16(StepChoice::Auto) => {
                 let (mut min, mut max, mut at) = (0.0_f32, 0.0_f32, 0u64);
                 each(&mut row, &mut |row| {
-                    check_finite(row, at)?;
+                    let first = || row.iter().position(|x| !x.is_finite()).unwrap_or(0);
+                    let (low, high) = mu16::extremes(row).ok_or_else(|| non_finite(at, first()))?;
+                    (min, max) = (min.min(low), max.max(high));
                     at = at.saturating_add(1);
-                    (min, max) = row.iter().fold((min, max), |(min, max), &x| (min.min(x), max.max(x)));
                     Ok(())
                 })?;
                 Scalar::Mu16(Step::for_range(min, max)?)
@@ -189,16 +191,17 @@ impl GistPayload {
         let (mut sums, mut saturated, mut at) = (Sums::default(), 0u64, 0u64);
         reserve_exact(&mut bytes, len)?;
         each(&mut row, &mut |row| {
-            if let Scalar::Mu16(step) = scalar {
-                check_finite(row, at)?;
-                at = at.saturating_add(1);
-                let beyond = row.iter().filter(|&&x| crate::beacon::mu16::quantise(x, step).1).count();
-                saturated = saturated.saturating_add(beyond as u64);
-            }
             let start = bytes.len();
             bytes.resize(start.saturating_add(row_len), 0);
             let stored = bytes.get_mut(start..).unwrap_or_default();
-            narrow(row, scalar, stored);
+            if let Scalar::Mu16(step) = scalar {
+                let beyond =
+                    mu16::quantise(row, step.get(), stored).map_err(|column| non_finite(at, column))?;
+                saturated = saturated.saturating_add(beyond);
+                at = at.saturating_add(1);
+            } else if let Some(float) = scalar.float() {
+                half::narrow(float, row, stored);
+            }
             widen(scalar, stored, &mut again);
             row.iter().zip(&again).for_each(|(&x, &again)| sums.add(x, again));
             Ok(())
@@ -239,12 +242,9 @@ impl GistPayload {
     }
 }
 
-/// Checks row number `at` of the payload.
-fn check_finite(row: &[f32], at: u64) -> Result<()> {
-    match row.iter().position(|x| !x.is_finite()) {
-        None => Ok(()),
-        Some(column) => Err(Error::caller(ErrorKind::NonFinite { row: at, column: column as u64 })),
-    }
+/// What is wrong with a component of a row of the payload.
+fn non_finite(row: u64, column: usize) -> Error {
+    Error::caller(ErrorKind::NonFinite { row, column: column as u64 })
 }
 
 /// The sums behind a loss, in f64.

@@ -3,6 +3,7 @@
 
 use super::components::convert;
 use super::view::{GistView, Part};
+use crate::arch::blocks::Float;
 use crate::engram::KeyShape;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Element, check_same_but_dim};
@@ -41,7 +42,7 @@ pub struct Injection<'a> {
 #[derive(Debug)]
 pub struct CacheMut<'c> {
     shape: KeyShape,
-    scalar: Scalar,
+    float: Float,
     keys: &'c mut [u8],
     values: &'c mut [u8],
 }
@@ -53,18 +54,16 @@ impl<'c> CacheMut<'c> {
     /// [`ErrorKind::Argument`] for another element; [`ErrorKind::BufferTooSmall`] or [`ErrorKind::Shape`] if either half has
     /// another length than the shape; [`ErrorKind::Size`] beyond 64 bits.
     pub fn new(shape: KeyShape, element: Element, keys: &'c mut [u8], values: &'c mut [u8]) -> Result<Self> {
-        let scalar = match element {
-            Element::F32 => Scalar::F32,
-            Element::F16 => Scalar::F16,
-            Element::Bf16 => Scalar::Bf16,
-            _ => return Err(Error::caller(ErrorKind::Argument { expected: "a cache is f32, f16 or bf16" })),
-        };
+        // Only MU16 has a step.
+        let float = Scalar::of(element, 0).and_then(Scalar::float);
+        let unfit = Error::caller(ErrorKind::Argument { expected: "a cache is f32, f16 or bf16" });
+        let float = float.ok_or(unfit)?;
         let KeyShape { layers, heads, tokens, head_dim } = shape;
-        let factors = [layers.into(), heads.into(), tokens.into(), head_dim.into(), scalar.size() as u64];
+        let factors = [layers.into(), heads.into(), tokens.into(), head_dim.into(), float.size() as u64];
         let needed = size("the cache", 0, &factors).map_err(|error| Error::caller(error.kind()))?;
         check_len("bytes of the keys", needed, keys.len() as u64)?;
         check_len("bytes of the values", needed, values.len() as u64)?;
-        Ok(Self { shape, scalar, keys, values })
+        Ok(Self { shape, float, keys, values })
     }
 }
 
@@ -102,14 +101,14 @@ impl<'a> Injection<'a> {
             return Err(Error::caller(kind));
         }
         // In bytes; both are in memory.
-        let row = (into.head_dim as usize).saturating_mul(cache.scalar.size());
+        let row = (into.head_dim as usize).saturating_mul(cache.float.size());
         let (head_len, start) = (row.saturating_mul(into.tokens as usize), row.saturating_mul(at as usize));
         for (part, half) in [(Part::Keys, &mut *cache.keys), (Part::Values, &mut *cache.values)] {
             // A shape without components was refused above: a gist has some.
             let heads = (0..own.layers).flat_map(|layer| (0..own.heads).map(move |head| (layer, head)));
             for ((layer, head), to) in heads.zip(half.chunks_exact_mut(head_len.max(1))) {
                 let from = self.gist.head(part, layer, head).map(|rows| rows.as_bytes()).unwrap_or_default();
-                convert(self.gist.scalar(), from, cache.scalar, to.get_mut(start..).unwrap_or_default());
+                convert(self.gist.scalar(), from, cache.float, to.get_mut(start..).unwrap_or_default());
             }
         }
         Ok(())

@@ -11,6 +11,7 @@
 //! | [`Bits`](VectorType::Bits) | ceil(dim / 8) | +1, or -1 where the bit is set; LSB first, spare bits 0 |
 #![deny(clippy::arithmetic_side_effects)]
 
+use crate::arch::blocks::Float;
 use crate::arch::half;
 use crate::beacon::mu16::{self, Step};
 use crate::error::{Error, ErrorKind, Result};
@@ -97,11 +98,7 @@ pub fn encode_row(kind: VectorType, values: &[f32], out: &mut [u8]) -> Result<En
     }
     let mut encoded = EncodedRow { scale: 1.0, saturated: 0 };
     match kind {
-        VectorType::F32 => {
-            for (to, x) in out.as_chunks_mut::<4>().0.iter_mut().zip(values) {
-                *to = x.to_le_bytes();
-            }
-        }
+        VectorType::F32 => half::narrow(Float::F32, values, out),
         VectorType::F16 => {
             for (to, x) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
                 let bits = half::to_f16(*x);
