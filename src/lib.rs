@@ -107,6 +107,7 @@ pub mod mirror;
 mod random;
 #[cfg(test)]
 mod spec_tables;
+pub mod stream;
 mod wire;
 
 pub use error::{Error, ErrorKind, Result, Snippet};
