@@ -38,3 +38,8 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
         core::hint::spin_loop();
     }
 }
+
+/// The core that comes with a host's compiler was built for panics that unwind, and names what unwinding calls. Nothing calls it.
+#[cfg(all(not(any(feature = "std", test)), panic = "abort", not(target_os = "none")))]
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}

@@ -9,6 +9,8 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::{env, fs};
 
+use bitwire_capi::{bitwire_beacon, bitwire_error, bitwire_frame};
+
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 
 fn here(path: &str) -> PathBuf {
@@ -168,4 +170,13 @@ fn the_example_of_the_readme() {
     let expected: String =
         expected.lines().filter(|line| !line.starts_with('$')).map(|line| format!("{line}\n")).collect();
     assert_eq!(shown, expected);
+
+    let sizes = [size_of::<bitwire_frame>(), size_of::<bitwire_beacon>(), size_of::<bitwire_error>()];
+    let [frame, beacon, error] = sizes;
+    if cfg!(target_pointer_width = "64") {
+        assert!(
+            readme.contains(&format!("frame {frame} bytes, beacon {beacon}, error {error}.")),
+            "{sizes:?}"
+        );
+    }
 }

@@ -172,8 +172,8 @@ fn frames() {
                 let key = from_hex(&case["key"]);
                 // A key of no bytes has no place; this one is not read.
                 let at = if key.is_empty() { b"-".as_ptr() } else { key.as_ptr() };
-                // SAFETY: bytes and key are there.
                 let found = parsed.and_then(|frame| {
+                    // SAFETY: bytes and key are there.
                     call(|out: *mut bitwire_authenticated_frame, error| unsafe {
                         bitwire_frame_verify(&frame, at, key.len(), out, error)
                     })
