@@ -35,6 +35,8 @@
 
 #[cfg(feature = "cobs")]
 mod cobs;
+#[cfg(any(feature = "embedded-io", feature = "embedded-io-async"))]
+mod embedded;
 mod event;
 mod raw;
 mod reader;
@@ -45,6 +47,12 @@ mod recover;
 pub use cobs::RecoverCobs;
 #[cfg(feature = "cobs")]
 pub use cobs::{Cobs, cobs_encode_into, cobs_encoded_len};
+#[cfg(any(feature = "embedded-io", feature = "embedded-io-async"))]
+pub use embedded::FrameSource;
+#[cfg(all(feature = "embedded-io", feature = "cobs"))]
+pub use embedded::write_cobs;
+#[cfg(all(feature = "embedded-io-async", feature = "cobs"))]
+pub use embedded::write_cobs_async;
 pub use event::{Event, Skipped};
 pub use raw::Raw;
 pub use reader::FrameReader;

@@ -100,6 +100,11 @@ impl<const N: usize> FrameReader<N, Cobs> {
 }
 
 impl<const N: usize, F> FrameReader<N, F> {
+    /// What was found, with the bytes that it borrows.
+    pub(super) fn event(&self, found: Found) -> Event<Frame<'_>> {
+        found.event(&self.bytes)
+    }
+
     const fn of(framing: F) -> Self {
         const { assert!(N >= LEAST, "no frame fits into the reader's buffer") };
         Self { bytes: Vec::new(), framing }
@@ -119,14 +124,14 @@ impl<const N: usize, F: Framing> FrameReader<N, F> {
     /// events are the same.
     pub fn feed(&mut self, input: &mut &[u8]) -> Option<Event<Frame<'_>>> {
         let found = self.advance(input, false, &|_| Ok(()))?;
-        Some(found.event(&self.bytes))
+        Some(self.event(found))
     }
 
     /// What is left when nothing follows: call it until it returns `None`. What comes afterwards begins anew, and
     /// its ranges go on counting.
     pub fn finish(&mut self) -> Option<Event<Frame<'_>>> {
         let found = self.advance(&mut &[][..], true, &|_| Ok(()))?;
-        Some(found.event(&self.bytes))
+        Some(self.event(found))
     }
 
     /// As [`feed`](Self::feed), and a frame that is not signed with `key` is damage like any other: the next one is searched for
@@ -134,14 +139,14 @@ impl<const N: usize, F: Framing> FrameReader<N, F> {
     #[cfg(feature = "hmac")]
     pub fn feed_verified(&mut self, input: &mut &[u8], key: &Key) -> Option<Event<AuthenticatedFrame<'_>>> {
         let found = self.advance(input, false, &|frame| frame.verify(key).map(drop))?;
-        Some(found.event(&self.bytes).verified())
+        Some(self.event(found).verified())
     }
 
     /// As [`finish`](Self::finish), with the rule of [`feed_verified`](Self::feed_verified).
     #[cfg(feature = "hmac")]
     pub fn finish_verified(&mut self, key: &Key) -> Option<Event<AuthenticatedFrame<'_>>> {
         let found = self.advance(&mut &[][..], true, &|frame| frame.verify(key).map(drop))?;
-        Some(found.event(&self.bytes).verified())
+        Some(self.event(found).verified())
     }
 }
 
