@@ -95,7 +95,8 @@ fn test_c_under_sanitizers() {
         writeln!(stderr(), "SKIPPED: test.c under sanitizers, which {:?} has not", cc.get_program()).unwrap();
         return;
     }
-    run_test(&build(&here("tests/test.c"), "test_c_sanitized", &sanitize));
+    let options = [&sanitize[..], &["-DSTRIDE=11"]].concat();
+    run_test(&build(&here("tests/test.c"), "test_c_sanitized", &options));
 }
 
 /// The header by itself, twice, in the dialects that there are.

@@ -299,6 +299,11 @@ static void test_signed(struct input input)
     REFUSED(bitwire_frame_verify(&frame, key, key_len, &authenticated, &error), BITWIRE_ERR_NOT_FILLED, NOWHERE);
 }
 
+/* Every how many bits are flipped: fewer where each takes long. */
+#ifndef STRIDE
+#define STRIDE 1
+#endif
+
 /* No bit can be flipped, with the CRC-16 as it was or made good again. */
 static void test_flipped_bits(struct input input)
 {
@@ -309,7 +314,7 @@ static void test_flipped_bits(struct input input)
     bitwire_status status;
     size_t bit, parsed = 0;
 
-    for (bit = 0; bit < 8 * input.len; bit++) {
+    for (bit = 0; bit < 8 * input.len; bit += STRIDE) {
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
         CHECK(bitwire_frame_parse(bytes, input.len, &frame, &error) != BITWIRE_OK);
         CHECK(error.offset < input.len && is_empty_frame(&frame));
@@ -327,7 +332,7 @@ static void test_flipped_bits(struct input input)
         memcpy(bytes + input.len - 2, input.bytes + input.len - 2, 2);
     }
     /* All of the payload, and much of the header: only the MAC tells. */
-    CHECK(parsed >= 8 * SIGNED_PAYLOAD_LEN);
+    CHECK(parsed >= 8 * SIGNED_PAYLOAD_LEN / STRIDE);
     CHECK(memcmp(bytes, input.bytes, input.len) == 0);
     free(bytes);
 }
