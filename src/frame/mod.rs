@@ -23,6 +23,7 @@ mod route;
 mod tlv;
 mod view;
 
+pub(crate) use build::Part;
 pub use build::{ALL_TLVS, FrameBuilder};
 pub use config::{Config, Element, Flags, Kind};
 #[cfg(feature = "alloc")]
