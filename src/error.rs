@@ -646,6 +646,17 @@ kinds! {
         found: Snippet,
     };
 
+    // -- stream (spec/stream.md)
+    /// A frame in a stream is longer than its reader takes, or says so.
+    FrameTooLong {
+        /// Bytes that it needs, or at least as many.
+        needed: u64,
+        /// Bytes that the reader takes.
+        max: u64,
+    };
+    /// A frame in COBS ends within a run of bytes.
+    Cobs;
+
     // -- token files
     /// A word of a text of tokens that is none.
     TokenText {
@@ -1007,6 +1018,10 @@ impl fmt::Display for ErrorKind {
                 write!(f, "buffer too small: {needed} needed, {available} given")
             }
             Self::KeyLength { found } => write!(f, "the HMAC key has {found} bytes; 16 to 64 are needed"),
+            Self::FrameTooLong { needed, max } => {
+                write!(f, "a frame of {needed} bytes or more, the reader takes {max}")
+            }
+            Self::Cobs => write!(f, "the frame in COBS ends within a run"),
             Self::TooLarge { field, max, found } => {
                 write!(f, "{field} is {found}, the largest possible is {max}")
             }

@@ -45,6 +45,7 @@ pub const MAGIC: [u8; 4] = *b"BIT\x01";
 pub(crate) use digest::sha256;
 #[cfg(any(test, feature = "alloc"))]
 pub(crate) use tlv::{LengthRule, length_rule};
+pub(crate) use view::Detached;
 #[cfg(feature = "std")]
 pub(crate) use view::check_digests;
 #[cfg(test)]
