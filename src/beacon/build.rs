@@ -11,6 +11,7 @@ use crate::frame::{Config, ContextHash, ContextRef, Element, FrameBuilder, Kind,
 
 /// How the step of a beacon's MU16 payload is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StepChoice {
     /// The smallest step at which nothing saturates.
     Auto,

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What a window's mean is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Reference {
     /// The window's second half with its first.
     WindowHalf,
@@ -25,6 +26,7 @@ impl Reference {
 
 /// The weights of the score: SDS = `mu` * norm_dmu + `tr_sigma` * tr_Sigma. Finite, not negative, by default 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Weights {
     /// Weight of the mean's displacement (w_mu).
     pub mu: f64,
@@ -50,6 +52,7 @@ impl Weights {
 
 /// How far a mean has moved.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Drift {
     /// Against what.
     pub reference: Reference,

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How a window is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WindowOptions {
     /// How much of Sigma the beacon carries; `None` takes the most that fits beside the mean, and the window's memory.
     pub sigma: Option<Sigma>,

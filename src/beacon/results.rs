@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How far a window has drifted.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Results {
     /// Against what, and how far; `None` without a reference (JSON: "none" and nulls).
     pub drift: Option<Drift>,

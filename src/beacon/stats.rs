@@ -38,6 +38,7 @@ use crate::wire::size;
 
 /// How much of the covariance is kept. The trace is there in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Sigma {
     /// Nothing.
     None,
