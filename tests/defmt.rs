@@ -199,7 +199,7 @@ fn logged(value: impl defmt::Format) -> String {
     let mut decoder = Decoder { words: &words, bytes: &bytes };
     let mut out = String::new();
     let format = decoder.tag().expect("a format");
-    decoder.format(&format, &mut out);
+    decoder.format(&format, "", &mut out);
     assert_eq!(decoder.bytes, [0; 0], "bytes are left");
     out
 }
