@@ -92,6 +92,11 @@ impl Snippet {
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
+
+    #[cfg(feature = "defmt")]
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.cut
+    }
 }
 
 impl fmt::Display for Snippet {
@@ -110,6 +115,7 @@ macro_rules! kinds {
     ($( $(#[$doc:meta])* $name:ident $({ $( $(#[$fdoc:meta])* $field:ident: $ty:ty ),+ $(,)? })? ;)+) => {
         /// Every way in which bytes, values or arguments can be refused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
         pub enum ErrorKind {
             $( $(#[$doc])* $name $({ $( $(#[$fdoc])* $field: $ty ),+ })?, )+

@@ -94,6 +94,8 @@ pub mod beacon;
 mod check;
 pub mod engram;
 mod error;
+#[cfg(feature = "defmt")]
+mod formats;
 pub mod frame;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

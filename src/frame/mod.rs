@@ -11,6 +11,7 @@
 mod build;
 mod config;
 mod context;
+mod context_ref;
 mod crc;
 mod digest;
 mod header;
@@ -22,12 +23,14 @@ mod route;
 mod tlv;
 mod view;
 
+pub(crate) use build::Part;
 pub use build::{ALL_TLVS, FrameBuilder};
 pub use config::{Config, Element, Flags, Kind};
 #[cfg(feature = "alloc")]
 pub use context::Context;
 pub use context::ContextHash;
 pub(crate) use context::check_same_but_dim;
+pub use context_ref::ContextRef;
 pub use crc::{Crc16, crc16};
 pub use header::FrameHeader;
 #[cfg(feature = "hmac")]

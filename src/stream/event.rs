@@ -8,6 +8,7 @@ use crate::error::Error;
 /// What a stream holds next. Ranges count bytes from its start; each begins where the one before it ended, but for the zero
 /// bytes between frames in COBS.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event<F> {
     /// A frame that passed every check: a [`Frame`](crate::frame::Frame), or an `AuthenticatedFrame` where a key was given.
     Frame {
@@ -31,6 +32,7 @@ impl<F> Event<F> {
 
 /// A stretch of a stream that is no frame: up to the next magic, the next zero byte in COBS, or the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Skipped {
     /// Where in the stream.
     pub range: Range<u64>,
