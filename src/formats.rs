@@ -1,5 +1,8 @@
 //! `defmt::Format` where deriving it would say too little, or too much: for logs that a device sends as numbers, and that are
 //! put into words on the host. Nothing here takes `core::fmt` along.
+//!
+//! Whoever logs brings the logger (`#[defmt::global_logger]`). A program that logs nothing links without one, on a host too: the
+//! linker drops what nothing calls, unless it is told to keep dead code.
 
 use defmt::{Format, Formatter, write};
 
