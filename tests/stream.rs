@@ -2,6 +2,9 @@
 #![cfg(all(feature = "std", feature = "hmac"))]
 
 mod common;
+#[allow(unreachable_pub)]
+#[path = "common/largest.rs"]
+mod largest;
 #[path = "common/noise.rs"]
 mod noise;
 
@@ -206,7 +209,7 @@ fn around(payload: &[u8], other_key: bool) -> Vec<u8> {
 enum Part {
     Frame(usize),
     Garbage(Vec<u8>),
-    PartOfMagic(usize),
+    MagicCut(usize),
     Cut(usize, Index),
     BitFlipped(usize, Index),
     Lost(usize, Index),
@@ -237,7 +240,7 @@ fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
         4 => which().prop_map(Part::Frame),
         2 => vec(prop_oneof![any::<u8>(), Just(b'B'), Just(b'I'), Just(b'T'), Just(1)], 0..60).prop_map(Part::Garbage),
-        1 => (1usize..=4).prop_map(Part::PartOfMagic),
+        1 => (1usize..=4).prop_map(Part::MagicCut),
         1 => (which(), at()).prop_map(|(which, at)| Part::Cut(which, at)),
         1 => (which(), at()).prop_map(|(which, at)| Part::BitFlipped(which, at)),
         1 => (which(), at()).prop_map(|(which, at)| Part::Lost(which, at)),
@@ -256,7 +259,7 @@ impl Part {
         match *self {
             Self::Frame(which) => stock(which),
             Self::Garbage(ref bytes) => bytes.clone(),
-            Self::PartOfMagic(len) => b"BIT\x01"[..len].to_vec(),
+            Self::MagicCut(len) => b"BIT\x01"[..len].to_vec(),
             Self::Cut(which, at) => {
                 let mut frame = stock(which);
                 frame.truncate(at.index(frame.len()));
@@ -472,6 +475,23 @@ fn a_buffer_that_is_exactly_full_and_one_that_is_one_short() {
     let mut input = &signed(1)[..4];
     let event = reader.feed(&mut input).map(Seen::from);
     assert_eq!(event, Some(Seen::skipped(0..49, ErrorKind::FrameTooLong { needed: 128, max: 127 }, 0)));
+}
+
+#[test]
+fn garbage_takes_no_memory() {
+    for fill in [0, 0xFF, b'B'] {
+        let capture = [&signed(1)[..], &vec![fill; 1 << 20], &signed(2)].concat();
+        let mut frames = 0;
+        let most = largest::largest(|| {
+            frames = Recover::new(&capture).filter(|e| matches!(e, Event::Frame { .. })).count()
+        });
+        assert_eq!((frames, most), (2, 0));
+    }
+    // Where long frames are damaged: 2 bytes for each KiB, in a table that grows by doubling.
+    let capture = nested(1 << 20, 44, usize::MAX / 2, false);
+    let most =
+        largest::largest(|| assert!(Recover::new(&capture).all(|event| matches!(event, Event::Skipped(_)))));
+    assert!((1024..=8192).contains(&most), "{most}");
 }
 
 #[test]
@@ -992,6 +1012,26 @@ mod cobs {
         let kind = ErrorKind::FrameTooLong { needed: 128, max: 127 };
         assert_eq!(seen[0], Seen::skipped(0..long.len(), kind, 0));
         assert_eq!(frames(&seen), [(long.len() as u64, &signed(1)[..])]);
+    }
+
+    #[test]
+    fn garbage_takes_no_memory() {
+        let good = encoded(&signed(1));
+        for fill in [0xFF, 1, b'B'] {
+            let capture = [&good[..], &vec![fill; 1 << 20], &[0], &good].concat();
+            let mut recover = RecoverCobs::new(&capture);
+            let mut frames = 0;
+            let most = largest::largest(|| {
+                while let Some(event) = recover.next_event() {
+                    frames += u32::from(matches!(event, Event::Frame { .. }));
+                }
+            });
+            assert_eq!(frames, 2);
+            assert!(most <= 256, "{most} bytes for frames of 91");
+            // It is counted all the same.
+            agree::<1024>(&capture[..good.len() + 2000], &[100], None);
+            agree::<1024>(&[&capture[..good.len() + 1000], &[0], &good].concat(), &[100], None);
+        }
     }
 
     #[test]
