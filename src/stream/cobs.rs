@@ -17,6 +17,8 @@ use super::event::Skipped;
 use super::reader::{Accept, Found, Framing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
+#[cfg(feature = "alloc")]
+use crate::frame::MAGIC;
 #[cfg(all(feature = "alloc", feature = "hmac"))]
 use crate::frame::{AuthenticatedFrame, Key};
 
@@ -162,10 +164,17 @@ impl<'a> RecoverCobs<'a> {
     fn advance(&mut self, accept: Accept<'_>) -> Option<Found> {
         self.decoded.clear();
         let (decoded, max) = (&mut self.decoded, self.max_frame);
+        let mut len = 0_u64;
         while let Some((&byte, rest)) = self.capture.split_first() {
             self.capture = rest;
             let push = |byte| {
-                let room = (decoded.len() as u64) < max && crate::memory::reserve(decoded, 1).is_ok();
+                let room = len < max;
+                len = len.saturating_add(1);
+                // What is no frame by its first bytes is not kept: erased flash is a segment of any length.
+                if !room || decoded.len() == MAGIC.len() && *decoded != MAGIC {
+                    return room;
+                }
+                let room = crate::memory::reserve(decoded, 1).is_ok();
                 if room {
                     decoded.push(byte);
                 }

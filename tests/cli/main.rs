@@ -24,5 +24,6 @@ mod mirror;
 mod mirror_trouble;
 mod names;
 mod options;
+mod recover;
 #[cfg(target_os = "linux")]
 mod trouble;

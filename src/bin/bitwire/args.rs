@@ -13,6 +13,7 @@ use crate::engram::args::EngramVerb;
 use crate::gist::GistVerb;
 use crate::ledger::args::LedgerVerb;
 use crate::mirror::args::MirrorVerb;
+use crate::recover::Recover;
 
 /// Compact, verifiable formats for the context of language models.
 ///
@@ -60,6 +61,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: GistVerb,
     },
+    Recover(Recover),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bitwire completions bash > /etc/bash_completion.d/bitwire")]
     Completions {

@@ -136,8 +136,14 @@ impl Output {
     /// The one JSON object of a verb; `verb` names its schema.
     pub(crate) fn json(&mut self, verb: &str, members: Vec<(&'static str, Value)>) {
         let object = Object { schema: format!("bitwire/{verb}/1"), members };
+        self.json_part(&object);
+        self.pending.push(b'\n');
+    }
+
+    /// A part of the one JSON object of a verb that has too much to say to keep all of it.
+    pub(crate) fn json_part(&mut self, part: &impl Serialize) {
         // Serialising into memory fails only for maps with keys that are no strings.
-        let text = serde_json::to_string(&object).unwrap_or_default();
+        let text = serde_json::to_string(part).unwrap_or_default();
         // JSON escapes the control characters below space. What else steers a terminal stands within strings only, and
         // all of it has four hexadecimal digits.
         for c in text.chars() {
@@ -147,7 +153,6 @@ impl Output {
                 self.pending.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
             }
         }
-        self.pending.push(b'\n');
     }
 
     pub(crate) fn flush(&mut self) -> Result<(), Problem> {

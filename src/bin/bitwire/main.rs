@@ -14,6 +14,7 @@ mod keys;
 mod ledger;
 mod mirror;
 mod progress;
+mod recover;
 mod scl;
 mod verify;
 
@@ -81,6 +82,7 @@ fn run(verb: Verb, out: &mut Output) -> Result<Outcome, Problem> {
         Verb::Mirror { verb } => mirror::run(verb, out),
         Verb::Engram { verb } => engram::run(verb, out),
         Verb::Gist { verb } => gist::run(verb, out),
+        Verb::Recover(args) => recover::recover(&args, out),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bitwire", out.bytes());
             Ok(Outcome::Good)
