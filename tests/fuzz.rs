@@ -161,9 +161,9 @@ fn files(folder: &str) -> Vec<Vec<u8>> {
 }
 
 /// Inputs from spec/vectors, where it is at hand.
-fn vectors() -> Vec<Vec<u8>> {
+fn vectors(names: &[&str]) -> Vec<Vec<u8>> {
     let mut inputs = Vec::new();
-    for file in ["frame.json", "beacon.json", "context.json", "ledger.json"] {
+    for file in names {
         let Ok(text) = fs::read_to_string(root().join("spec/vectors").join(file)) else { continue };
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         for case in json["cases"].as_array().unwrap() {
@@ -677,6 +677,23 @@ fn states() -> Vec<Vec<u8>> {
     blobs.chain(choices).collect()
 }
 
+/// Inputs of the target of streams: choices of frames and damage.
+fn streams() -> Vec<Vec<u8>> {
+    let mut random = Random(23);
+    let mut inputs = Vec::new();
+    for i in 0..96u8 {
+        let len = 60 + random.below(900);
+        let mut input: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+        // Made of choices; a few frames without damage, most with some.
+        input[0] = i << 1 | 1;
+        if i % 3 == 0 {
+            input[9..11].fill(0);
+        }
+        inputs.push(input);
+    }
+    inputs
+}
+
 /// Good inputs made by the library itself.
 fn built(target: &str) -> Vec<Vec<u8>> {
     match target {
@@ -690,6 +707,7 @@ fn built(target: &str) -> Vec<Vec<u8>> {
         "gist_files" => gist_file_inputs(),
         "niah" => needles(),
         "state" => states(),
+        "stream" => streams(),
         "mirror" => mirror_frames(),
         "diff" => differences(),
         "mirrors" => stores(),
@@ -773,8 +791,16 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         let engrams = files("tests/data/engram/eigengram");
         seeds.extend(engrams.into_iter().filter(|file| file.starts_with(b"EGR1")));
     }
+    if target == "stream" {
+        for (i, stream) in vectors(&["stream.json"]).into_iter().enumerate() {
+            // In COBS a run's first byte stands before the magic.
+            let in_cobs = stream.windows(5).any(|five| five[0] > 4 && five[1..] == *b"BIT\x01");
+            let how = (i as u8 % 5) << 4 | (i as u8 / 5 % 2) << 2 | u8::from(in_cobs) << 1;
+            seeds.push([&[how, 3, 0, 40, 1, 0xF1, 7][..], &stream].concat());
+        }
+    }
     if matches!(target, "beacon" | "chunk" | "context" | "frame" | "index" | "inspect") {
-        seeds.extend(vectors());
+        seeds.extend(vectors(&["frame.json", "beacon.json", "context.json", "ledger.json"]));
     }
     // Each bit matters; digest and CRC are mended.
     let ledger = ledger_frames(None);
@@ -860,6 +886,7 @@ fn write_seeds() {
         "recovery",
         "results",
         "state",
+        "stream",
         "tinymind",
         "whitening",
     ] {
@@ -952,6 +979,7 @@ bodies! {
     results: 4000,
     safetensors: 3000,
     state: 1500,
+    stream: 3000,
     tinymind: 4000,
     whitening: 2000,
     window: 2000,
