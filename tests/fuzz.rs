@@ -677,11 +677,23 @@ fn states() -> Vec<Vec<u8>> {
     blobs.chain(choices).collect()
 }
 
-/// Inputs of the target of streams: choices of frames and damage.
+/// Inputs of the target of streams: those of spec/vectors as they are.
+fn stream_vectors() -> Vec<Vec<u8>> {
+    let streams = vectors(&["stream.json"]).into_iter().zip(0..);
+    let inputs = streams.map(|(stream, i): (_, usize)| {
+        // In COBS a run's first byte stands before the magic.
+        let in_cobs = stream.windows(5).any(|five| five[0] > 4 && five[1..] == *b"BIT\x01");
+        let how = (i % 5) << 4 | (i / 5 % 2) << 2 | usize::from(in_cobs) << 1;
+        [&[how as u8, 3, 0, 40, 1, 0xF1, 7][..], &stream].concat()
+    });
+    inputs.collect()
+}
+
+/// The same, some of them, and choices of frames and damage.
 fn streams() -> Vec<Vec<u8>> {
     let mut random = Random(23);
-    let mut inputs = Vec::new();
-    for i in 0..96u8 {
+    let mut inputs: Vec<_> = stream_vectors().into_iter().step_by(40).collect();
+    for i in 0..48u8 {
         let len = 60 + random.below(900);
         let mut input: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
         // Made of choices; a few frames without damage, most with some.
@@ -792,12 +804,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         seeds.extend(engrams.into_iter().filter(|file| file.starts_with(b"EGR1")));
     }
     if target == "stream" {
-        for (i, stream) in vectors(&["stream.json"]).into_iter().enumerate() {
-            // In COBS a run's first byte stands before the magic.
-            let in_cobs = stream.windows(5).any(|five| five[0] > 4 && five[1..] == *b"BIT\x01");
-            let how = (i as u8 % 5) << 4 | (i as u8 / 5 % 2) << 2 | u8::from(in_cobs) << 1;
-            seeds.push([&[how, 3, 0, 40, 1, 0xF1, 7][..], &stream].concat());
-        }
+        seeds.extend(stream_vectors());
     }
     if matches!(target, "beacon" | "chunk" | "context" | "frame" | "index" | "inspect") {
         seeds.extend(vectors(&["frame.json", "beacon.json", "context.json", "ledger.json"]));

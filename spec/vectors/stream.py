@@ -413,10 +413,32 @@ def damage_cases(c):
         c.around("burst-%d" % i, "bits %d to %d are flipped by %04x" % (bit, bit + 15, mask), "raw", 128, LEAST, flipped(SMALL, bit, mask), SMALL)
     for i, bit in enumerate((8 * 53 - 8, 8 * 53 - 1, 8 * 53, 8 * 12 - 8)):
         c.around("burst-16-%d" % i, "16 bits from bit %d" % bit, "raw", 128, LEAST, flipped(SMALL, bit, 0xFFFF), SMALL)
+    false_cases(c)
     damaged = SMALL[:20] + SMALL[25:]
     c.raw("damaged-many", "one frame after another is damaged", 256, *[(SMALL[:50] + b"?" + SMALL[51:], ("Crc", 53))] * 4, (SMALL, FRAME))
     c.raw("damaged-first-cut", "the stream begins within a frame", 64, (SMALL[17:], ("Magic", 0)), (SMALL, FRAME), (LEAST, FRAME))
     c.around("lost-five", "five bytes are lost", "raw", 128, SMALL, damaged, LEAST)
+
+
+def false_cases(c):
+    """Damage that the CRC does not find: a length is damaged, and says that the CRC stands elsewhere."""
+    eight = plain(bytes(8), flags=None)
+    start = eight.copy().cfg(payload_len=0).bytes()[:42]
+    fooled = plain(struct.pack(">H", crc16(start[4:])) + b"abcdef", flags=None).bytes()
+    damaged = start + fooled[42:]
+    assert sum((a ^ b).bit_count() for a, b in zip(fooled, damaged)) == 1
+    c.raw("false-frame-sent", "a frame whose payload begins with the CRC of another", 64, (fooled, FRAME), (SMALL, FRAME))
+    c.raw("false-frame", "one bit of its payload_len is flipped: what passes is no frame that was sent", 64, (damaged[:44], FRAME), (damaged[44:], ("Magic", 0)), (SMALL, FRAME))
+    c.cobs("false-frame", "in COBS the segment says that the frame is longer", 64, (segment(damaged), ("TrailingBytes", 44)), (segment(SMALL), FRAME))
+    start = eight.copy().cfg(payload_len=8 ^ 0b1100001).bytes()[:42] + bytes(8) + eight.bytes()[-2:]
+    assert len(start) + len(SIGNED) + 6 == 42 + (8 ^ 0b1100001) + 2
+    crc = crc16(start[4:] + SIGNED + MAGIC)
+    after = plain(ctx=struct.pack(">H", crc) + b"ctx...").bytes()
+    c.raw("false-swallows-sent", "three frames, of which the last has the CRC of another in its ctx", 256, (eight.bytes(), FRAME), (SIGNED, FRAME), (after, FRAME), (SIGNED, FRAME))
+    c.raw("false-swallows", "payload_len of the first is damaged: what passes ends in the third, and what lies in its range is lost with it", 256,
+          (start + SIGNED + after[:6], FRAME), (after[6:], ("Magic", 0)), (SIGNED, FRAME))
+    c.raw("false-swallows-key", "the same to a reader with a key: nothing is lost that was signed", 256,
+          (start, ("HmacMissing", 39)), (SIGNED, FRAME), (after, ("HmacMissing", 46)), (SIGNED, FRAME), key=KEY)
 
 
 def envelope(c):

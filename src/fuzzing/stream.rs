@@ -28,6 +28,9 @@ pub fn stream(data: &[u8]) {
     }
 }
 
+/// Magic, ctx, CONFIG_V1, FLAGS_V1, END and CRC.
+const LEAST: usize = 4 + 8 + 27 + 7 + 3 + 2;
+
 /// Sizes of readers.
 const SIZES: [usize; 5] = [1000, 200, 44, 61, 333];
 
@@ -207,7 +210,7 @@ impl Line {
         let (count, damages) = (choices.below(7), choices.below(6));
         let (mut sent, mut stream): (Vec<Sent>, Vec<u8>) = Default::default();
         for _ in 0..count {
-            let (frame, signed) = frame(choices, &sent);
+            let (frame, signed) = frame(choices, &sent, rules.max);
             let good = frame.len() <= rules.max && (signed || rules.key.is_none());
             let start = stream.len();
             stream.extend(if in_cobs { second::segment(&frame) } else { frame.clone() });
@@ -293,12 +296,13 @@ impl Line {
 }
 
 /// A frame as the choices say, and whether it is signed.
-fn frame(choices: &mut Choices<'_>, earlier: &[Sent]) -> (Vec<u8>, bool) {
+fn frame(choices: &mut Choices<'_>, earlier: &[Sent], max: usize) -> (Vec<u8>, bool) {
     let how = choices.byte();
     let len = match how & 3 {
         0 => choices.below(5),
         1 => choices.below(64),
-        2 => choices.below(300),
+        // About as long as the reader takes, unless it is signed or the like.
+        2 => (max + choices.below(4)).saturating_sub(2 + LEAST),
         // Runs of COBS end at 254 bytes.
         _ => 246 + choices.below(20),
     };
