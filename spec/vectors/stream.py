@@ -14,7 +14,7 @@ from generate import (
     read_frame, with_faults,
 )
 
-SIZES = (44, 55, 64, 128, 256, 600)         # the N of the cases; 44 is the least
+SIZES = (44, 55, 64, 128, 256, 600, 16384)  # the N of the cases; 44 is the least
 U64 = 1 << 64
 
 
@@ -441,6 +441,25 @@ def false_cases(c):
           (start, ("HmacMissing", 39)), (SIGNED, FRAME), (after, ("HmacMissing", 46)), (SIGNED, FRAME), key=KEY)
 
 
+def hostile_case(c):
+    """Frames in frames, the start of each behind that of the one before; every CRC is good, and no digest."""
+    count = 60
+    start = plain(b"", flags=None).put(DIGEST, b"\x01" + bytes(32))
+    head = start.bytes()[:-2]
+    inside = bytes(4200) + SMALL
+    stream, ends = b"", count * len(head) + len(inside)
+    for i in range(count):
+        payload_len = ends + 2 * i - (i + 1) * len(head)
+        stream += start.copy().cfg(payload_len=payload_len).bytes()[:-2]
+    stream += inside
+    for i in range(count):
+        stream += struct.pack(">H", crc16(stream[i * len(head) + 4:]))
+    pieces = [(stream[i * len(head):(i + 1) * len(head)], ("Digest", start.val(DIGEST) + 1)) for i in range(count)]
+    pieces[-1] = (pieces[-1][0] + bytes(4200), pieces[-1][1])
+    c.raw("hostile", "60 frames in each other with good CRCs and bad digests, each longer than 4,096 bytes: the frame in them is found by a reader with a bound on N", 16384,
+          *pieces, (SMALL, FRAME), (stream[ends:], ("Magic", 0)))
+
+
 def envelope(c):
     """The order of checks after the CRC, and the key, in both framings."""
     base = full_frame()
@@ -669,6 +688,7 @@ def stream_cases():
     within_cases(c)
     length_cases(c)
     damage_cases(c)
+    hostile_case(c)
     envelope(c)
     cobs_whole(c)
     cobs_runs(c)

@@ -8,7 +8,8 @@ use super::{Choices, plausible};
 use crate::frame::{Config, ContextHash, Element, Frame, FrameBuilder, Key, Kind};
 use crate::stream::{Event, FrameReader, Recover, RecoverCobs, Skipped, cobs_encode_into, cobs_encoded_len};
 
-const KEY: &[u8] = b"a key of streams";
+/// That of spec/vectors.
+const KEY: &[u8] = b"\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1A\x1B\x1C\x1D\x1E\x1F !\"#$%&'()*+,-./";
 
 /// [`FrameReader`], [`Recover`] and [`RecoverCobs`]: however a stream is cut, its events are those of a second reader, and so
 /// are those of a capture. The first byte says whether the input is a stream as it is, or the choices of one that is made of frames and

@@ -107,6 +107,7 @@ fn streams() {
                 128 => fed::<128>(view, &stream, piece, key),
                 256 => fed::<256>(view, &stream, piece, key),
                 600 => fed::<600>(view, &stream, piece, key),
+                16384 => fed::<16384>(view, &stream, piece, key),
                 other => panic!("{id}: {other}"),
             };
             assert_eq!(&fed.0, expected, "{id}: in pieces of {piece}");
