@@ -19,6 +19,7 @@ pub(super) struct Seen {
 /// The reader: the longest frame it takes, and a key of up to 64 bytes, if it has one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules<'a> {
+    /// `usize::MAX` for no bound.
     pub(super) max: usize,
     pub(super) key: Option<&'a [u8]>,
 }
@@ -71,7 +72,8 @@ pub(super) fn raw(stream: &[u8], gone: u64, rules: Rules<'_>) -> Vec<Seen> {
             Ok(len) => (at + len, Ok(window[..len].to_vec())),
             Err((kind, place)) => {
                 let next = (at + 1..stream.len()).find(|&next| stream[next..].starts_with(&MAGIC));
-                let too_long = kind == "Truncated" && needed(window) > rules.max as u128;
+                let bound = if rules.max == usize::MAX { u128::MAX } else { rules.max as u128 };
+                let too_long = kind == "Truncated" && needed(window) > bound;
                 let reason = if too_long { ("FrameTooLong", from) } else { (kind, from + place) };
                 (next.unwrap_or(stream.len()), Err(reason))
             }
