@@ -161,9 +161,9 @@ fn files(folder: &str) -> Vec<Vec<u8>> {
 }
 
 /// Inputs from spec/vectors, where it is at hand.
-fn vectors() -> Vec<Vec<u8>> {
+fn vectors(names: &[&str]) -> Vec<Vec<u8>> {
     let mut inputs = Vec::new();
-    for file in ["frame.json", "beacon.json", "context.json", "ledger.json"] {
+    for file in names {
         let Ok(text) = fs::read_to_string(root().join("spec/vectors").join(file)) else { continue };
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         for case in json["cases"].as_array().unwrap() {
@@ -677,6 +677,35 @@ fn states() -> Vec<Vec<u8>> {
     blobs.chain(choices).collect()
 }
 
+/// Inputs of the target of streams: those of spec/vectors as they are.
+fn stream_vectors() -> Vec<Vec<u8>> {
+    let streams = vectors(&["stream.json"]).into_iter().zip(0..);
+    let inputs = streams.map(|(stream, i): (_, usize)| {
+        // In COBS a run's first byte stands before the magic.
+        let in_cobs = stream.windows(5).any(|five| five[0] > 4 && five[1..] == *b"BIT\x01");
+        let how = (i % 5) << 4 | (i / 5 % 2) << 2 | usize::from(in_cobs) << 1;
+        [&[how as u8, 3, 0, 40, 1, 0xF1, 7][..], &stream].concat()
+    });
+    inputs.collect()
+}
+
+/// The same, some of them, and choices of frames and damage.
+fn streams() -> Vec<Vec<u8>> {
+    let mut random = Random(23);
+    let mut inputs: Vec<_> = stream_vectors().into_iter().step_by(40).collect();
+    for i in 0..48u8 {
+        let len = 60 + random.below(900);
+        let mut input: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+        // Made of choices; a few frames without damage, most with some.
+        input[0] = i << 1 | 1;
+        if i % 3 == 0 {
+            input[9..11].fill(0);
+        }
+        inputs.push(input);
+    }
+    inputs
+}
+
 /// Good inputs made by the library itself.
 fn built(target: &str) -> Vec<Vec<u8>> {
     match target {
@@ -690,6 +719,7 @@ fn built(target: &str) -> Vec<Vec<u8>> {
         "gist_files" => gist_file_inputs(),
         "niah" => needles(),
         "state" => states(),
+        "stream" => streams(),
         "mirror" => mirror_frames(),
         "diff" => differences(),
         "mirrors" => stores(),
@@ -773,8 +803,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         let engrams = files("tests/data/engram/eigengram");
         seeds.extend(engrams.into_iter().filter(|file| file.starts_with(b"EGR1")));
     }
+    if target == "stream" {
+        seeds.extend(stream_vectors());
+    }
     if matches!(target, "beacon" | "chunk" | "context" | "frame" | "index" | "inspect") {
-        seeds.extend(vectors());
+        seeds.extend(vectors(&["frame.json", "beacon.json", "context.json", "ledger.json"]));
     }
     // Each bit matters; digest and CRC are mended.
     let ledger = ledger_frames(None);
@@ -860,6 +893,7 @@ fn write_seeds() {
         "recovery",
         "results",
         "state",
+        "stream",
         "tinymind",
         "whitening",
     ] {
@@ -952,6 +986,7 @@ bodies! {
     results: 4000,
     safetensors: 3000,
     state: 1500,
+    stream: 3000,
     tinymind: 4000,
     whitening: 2000,
     window: 2000,

@@ -2,7 +2,8 @@
 """Independent reader and writer of the formats, and the test vectors.
 
 Made from spec/README.md, spec/frame.md and spec/beacon.md alone; the ledger is in ledger.py, blocks and mirrors
-in mirror.py, certificates in certificate.py, states, the index and the whitening in engram.py, gists in gist.py.
+in mirror.py, certificates in certificate.py, states, the index and the whitening in engram.py, gists in gist.py,
+streams in stream.py.
 Standard library only.
 
     python3 spec/vectors/generate.py             write the vectors
@@ -2410,18 +2411,20 @@ def main(arguments):
     import gist
     import ledger
     import mirror
+    import stream
     self_test()
     ledger.self_test()
     mirror.self_test()
     certificate.self_test()
     engram.self_test()
     gist.self_test()
+    stream.self_test()
     if arguments == ["--example"]:
         print(example(), end="")
         return 0
     stale = []
     for name, cases in (("frame", frame_cases()), ("beacon", beacon_cases()), ("context", context_cases()), ("mu16", mu16_cases()),
-                        *((name, made()) for name, made in ledger.FILES + mirror.FILES + certificate.FILES + engram.FILES + gist.FILES)):
+                        *((name, made()) for name, made in ledger.FILES + mirror.FILES + certificate.FILES + engram.FILES + gist.FILES + stream.FILES)):
         path = os.path.join(HERE, name + ".json")
         text = render(cases)
         if arguments:

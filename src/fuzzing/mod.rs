@@ -43,7 +43,9 @@ mod second_ledger;
 mod second_mirror;
 mod second_reader;
 mod second_state;
+mod second_stream;
 mod state;
+mod stream;
 mod tinymind;
 
 pub use beacon::{beacon, results};
@@ -68,6 +70,7 @@ pub use proof::proof;
 pub use recovery::recovery;
 pub use safetensors::safetensors;
 pub use state::state;
+pub use stream::stream;
 pub use tinymind::tinymind;
 
 /// For benches/sha256.rs, which is the other user of this module.
@@ -106,6 +109,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("results", results),
     ("safetensors", safetensors),
     ("state", state),
+    ("stream", stream),
     ("tinymind", tinymind),
     ("whitening", whitening),
     ("window", window),

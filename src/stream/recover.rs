@@ -20,7 +20,8 @@ use crate::memory;
 ///
 /// Cost: linear, whatever the bytes are. CRCs of long stretches follow from a table (2 bytes for every KiB of the capture, once a long
 /// frame is damaged). Where more than 16 times the capture was hashed for frames whose CRC is right and that fail all
-/// the same, which no accident brings about, such a frame is skipped whole, with whatever may be in it.
+/// the same, which no accident brings about, such a frame is skipped whole, with whatever may be in it: not where the length of
+/// frames is bounded by 65,536 or less, which bounds the cost as well.
 #[derive(Clone, Debug)]
 pub struct Recover<'a> {
     capture: &'a [u8],
@@ -35,6 +36,8 @@ pub struct Recover<'a> {
 
 /// Frames up to this length are read without further ado.
 const SHORT: u64 = 4096;
+/// With a bound on frames up to this, events are those of a reader with such a buffer whatever the bytes are.
+const BOUNDED: u64 = 65_536;
 
 impl<'a> Recover<'a> {
     /// Looks for frames of any length in `capture`.
@@ -101,7 +104,9 @@ impl<'a> Recover<'a> {
             return Ok(Verdict::Refuse(error));
         }
         let verdict = judge(window, self.max_frame, true, accept);
-        if let (Verdict::Refuse(error), Some(len)) = (&verdict, len) {
+        if self.max_frame > BOUNDED
+            && let (Verdict::Refuse(error), Some(len)) = (&verdict, len)
+        {
             match self.credit.checked_sub(len as u64) {
                 Some(credit) => self.credit = credit,
                 None => return Err((*error, len)),

@@ -8,6 +8,7 @@ pub(crate) mod engram;
 pub(crate) mod gist;
 pub(crate) mod ledger;
 pub(crate) mod mirror;
+pub(crate) mod stream;
 pub(crate) mod whitening;
 
 use std::cell::RefCell;
@@ -40,7 +41,7 @@ macro_rules! files {
 
 files! {
     "beacon.json" "certificate.json" "chunk.json" "context.json" "engram_index.json" "frame.json" "gist.json"
-    "index.json" "ledger.json" "mirror.json" "mu16.json" "pack.json" "proof.json" "state.json" "whitening.json"
+    "index.json" "ledger.json" "mirror.json" "mu16.json" "pack.json" "proof.json" "state.json" "stream.json" "whitening.json"
 }
 
 #[cfg(test)]

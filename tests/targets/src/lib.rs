@@ -5,7 +5,7 @@
 #[path = "../../vectors/main.rs"]
 mod vectors;
 
-use vectors::{Held, certificate, engram, gist, ledger, mirror, whitening};
+use vectors::{Held, certificate, engram, gist, ledger, mirror, stream, whitening};
 
 #[cfg(target_arch = "wasm32")]
 pub use wasm::say;
@@ -26,6 +26,7 @@ const CHECKS: &[fn() -> Held] = &[
     ledger::packing,
     ledger::proofs,
     mirror::mirrors,
+    stream::streams,
     whitening::whitenings,
 ];
 
