@@ -3,6 +3,7 @@
 #
 #     tests/targets/run.sh [job...]              all jobs
 #     tests/targets/run.sh missing [job...]      names the tools that are not there for them, and does nothing
+#     tests/targets/run.sh targets               names the targets, and does nothing
 #
 #     build     the core, which has no allocator: Cortex-M0 and Cortex-M4F, RV32IMC, wasm32
 #     wasm      the vectors on wasm32 under Node, and again with 128-bit SIMD
@@ -55,7 +56,7 @@ cargo_for() {
   local target=$1 crates=$2
   shift 2
   if has_std "$target"; then
-    cargo "$@" --quiet --target "$target"
+    RUSTFLAGS="${RUSTFLAGS:-} -Dwarnings" cargo "$@" --quiet --target "$target"
   else
     RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$@" --quiet --target "$target" --target-dir "$CARGO_TARGET_DIR/debian" \
       -Zbuild-std="$crates" -Zbuild-std-features=
@@ -133,6 +134,10 @@ missing() {
   done | sort -u
 }
 
+if [ "${1:-}" = targets ]; then
+  printf '%s\n' "${core_targets[@]}" s390x-unknown-linux-gnu powerpc-unknown-linux-gnu i686-unknown-linux-gnu
+  exit 0
+fi
 if [ "${1:-}" = missing ]; then
   shift
   if (($# > 0)); then jobs=("$@"); fi
