@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec::Vec;
 
@@ -42,8 +42,8 @@ pub struct LedgerReader<S> {
     /// The tokens of the passkeys that the index has: claims.
     claimed: Vec<Passkey>,
     key: Option<Key>,
-    /// A bit for each chunk that was checked.
-    checked: Box<[AtomicU64]>,
+    /// A bit for each chunk that was checked. Not every 32-bit machine has atomics of 64.
+    checked: Box<[AtomicU32]>,
     /// The last chunk that was read, where they are not.
     last: Mutex<Option<(usize, Arc<[u8]>)>>,
 }
@@ -176,14 +176,14 @@ impl<S: Source> LedgerReader<S> {
     fn with(source: S, index: Option<&[u8]>, key: Option<Key>) -> Result<Self> {
         let index = index.map(Index::parse_exact).transpose().map_err(LedgerError::Index)?;
         let Opened { state, tail, index: index_state } = scan::open(&source, index.as_ref(), key.as_ref())?;
-        let words = state.entries.len().div_ceil(64);
+        let words = state.entries.len().div_ceil(32);
         Ok(Self {
             source,
             tail,
             index_state,
             claimed: index.map(|index| index.passkeys().collect()).unwrap_or_default(),
             key,
-            checked: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            checked: (0..words).map(|_| AtomicU32::new(0)).collect(),
             last: Mutex::new(None),
             state,
         })
@@ -527,13 +527,13 @@ impl<S: Source> LedgerReader<S> {
 
     #[inline]
     fn is_checked(&self, i: usize) -> bool {
-        let word = self.checked.get(i / 64).map_or(0, |word| word.load(Ordering::Relaxed));
-        word >> (i % 64) & 1 == 1
+        let word = self.checked.get(i / 32).map_or(0, |word| word.load(Ordering::Relaxed));
+        word >> (i % 32) & 1 == 1
     }
 
     pub(super) fn set_checked(&self, i: usize) {
-        if let Some(word) = self.checked.get(i / 64) {
-            word.fetch_or(1 << (i % 64), Ordering::Relaxed);
+        if let Some(word) = self.checked.get(i / 32) {
+            word.fetch_or(1 << (i % 32), Ordering::Relaxed);
         }
     }
 

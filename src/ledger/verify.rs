@@ -2,7 +2,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::vec::Vec;
 
@@ -26,7 +26,8 @@ pub(super) fn chunks<S: Source + Sync>(
 ) -> Result<()> {
     let batches = batches(reader);
     let total = reader.ledger_len();
-    let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
+    // Not every 32-bit machine has atomics of 64 bits.
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(0u64));
     let failed: Mutex<Option<(usize, LedgerError)>> = Mutex::new(None);
     let work = || {
         let mut buffer = Vec::new();
@@ -41,7 +42,11 @@ pub(super) fn chunks<S: Source + Sync>(
             }
             match check(reader, batch.clone(), &mut buffer) {
                 Ok(bytes) => {
-                    let done = done.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+                    let done = {
+                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                        *done = done.saturating_add(bytes);
+                        *done
+                    };
                     progress(Progress { done, total });
                 }
                 Err((i, error)) => {
@@ -59,9 +64,9 @@ pub(super) fn chunks<S: Source + Sync>(
         work();
     } else {
         std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(work);
-            }
+            // Where there are no threads, or no more of them, those that there are do it all.
+            let start = || std::thread::Builder::new().spawn_scoped(scope, work);
+            let _started = (1..threads).map_while(|_| start().ok()).count();
             work();
         });
     }
