@@ -19,9 +19,9 @@ use crate::memory;
 /// frames of any length.
 ///
 /// Cost: linear, whatever the bytes are. CRCs of long stretches follow from a table (2 bytes for every KiB of the capture, once a long
-/// frame is damaged). Where more than 16 times the capture was hashed for frames whose CRC is right and that fail all
-/// the same, which no accident brings about, such a frame is skipped whole, with whatever may be in it: not where the length of
-/// frames is bounded by 65,536 or less, which bounds the cost as well.
+/// frame is damaged). Where more than 16 times the capture, and more than 64 MiB, was hashed for frames whose CRC is right and that fail
+/// all the same, which no accident brings about, such a frame is skipped whole, with whatever may be in it: not where the length
+/// of frames is bounded by 65,536 or less, which bounds the cost as well.
 #[derive(Clone, Debug)]
 pub struct Recover<'a> {
     capture: &'a [u8],
@@ -38,18 +38,21 @@ pub struct Recover<'a> {
 const SHORT: u64 = 4096;
 /// With a bound on frames up to this, events are those of a reader with such a buffer whatever the bytes are.
 const BOUNDED: u64 = 65_536;
+/// How much may always be hashed in vain.
+const LEAST_CREDIT: u64 = 64 << 20;
 
 impl<'a> Recover<'a> {
     /// Looks for frames of any length in `capture`.
     #[must_use]
     pub const fn new(capture: &'a [u8]) -> Self {
+        let many = (capture.len() as u64).saturating_mul(16);
         Self {
             capture,
             at: 0,
             max_frame: u64::MAX,
             skipping: None,
             registers: Registers(Vec::new()),
-            credit: (capture.len() as u64).saturating_mul(16),
+            credit: if many > LEAST_CREDIT { many } else { LEAST_CREDIT },
         }
     }
 
