@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 
-use bitwire_firmware::{KEY, SIGNED, finish, verify};
+use bitwire_edge::{KEY, SIGNED, finish, verify};
 
 #[cortex_m_rt::entry]
 fn main() -> ! {

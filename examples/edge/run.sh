@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds the firmware for a Cortex-M3 and runs it in QEMU; its exit status is this script's.
 #
-#     examples/firmware/run.sh            as it is by default
-#     examples/firmware/run.sh size       with the settings that take less flash and more time
-#     examples/firmware/run.sh missing    names the tools that are not there, and does nothing
+#     examples/edge/run.sh            as it is by default
+#     examples/edge/run.sh size       with the settings that take less flash and more time
+#     examples/edge/run.sh missing    names the tools that are not there, and does nothing
 #
 # It takes Debian's compiler, which has the source of `core`: rustc-web, rust-web-src, cargo-web; qemu-system-arm; and
 # for the linker either rustup's toolchain or lld. `size` and `nm` (binutils) are used where they are.
@@ -49,12 +49,12 @@ missing)
 default) options=() flags="" ;;
 size) options=(--features size) flags='--cfg sha2_backend_soft="compact"' ;;
 *)
-  echo "examples/firmware/run.sh: $mode is neither size nor missing" >&2
+  echo "examples/edge/run.sh: $mode is neither size nor missing" >&2
   exit 2
   ;;
 esac
 if [ -n "$missing" ]; then
-  printf 'examples/firmware/run.sh: not there, and needed:\n%s\n' "$missing" >&2
+  printf 'examples/edge/run.sh: not there, and needed:\n%s\n' "$missing" >&2
   exit 2
 fi
 

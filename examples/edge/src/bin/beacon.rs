@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 
-use bitwire_firmware::{BEACON, finish, read_beacon};
+use bitwire_edge::{BEACON, finish, read_beacon};
 
 #[cortex_m_rt::entry]
 fn main() -> ! {

@@ -2,7 +2,7 @@
 //! refuses what was altered. It says so line by line; its exit status is 0 if everything came out as expected.
 //!
 //! ```console
-//! $ examples/firmware/run.sh
+//! $ examples/edge/run.sh
 //! ```
 //!
 //! run.sh uses Debian's compiler, which has the source of `core`. With a toolchain that has the target:
@@ -21,7 +21,7 @@ use core::hint::black_box;
 
 use bitwire::frame::crc16;
 use bitwire::{ErrorKind, Result};
-use bitwire_firmware::{
+use bitwire_edge::{
     BEACON, CHUNK, FORGED, KEY, KNOWN, Known, PROOF, Reading, SIGNED, finish, read_beacon, sum_of_chunk,
     verify,
 };
@@ -30,7 +30,7 @@ use cortex_m_semihosting::hprintln;
 #[expect(unsafe_code, reason = "paints memory that no Rust value has")]
 mod stack;
 
-/// What examples/firmware/make.py makes of the same bytes; for SDS, what RESULTS_V1 says.
+/// What examples/edge/make.py makes of the same bytes; for SDS, what RESULTS_V1 says.
 const SUM: u64 = 47650;
 const READING: Reading =
     Reading { alert: true, sds: Some(1.301_897_489_817_024_6), largest: (141, 0.050_903_320_312_5) };

@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 
-use bitwire_firmware::{CHUNK, KNOWN, PROOF, finish, sum_of_chunk};
+use bitwire_edge::{CHUNK, KNOWN, PROOF, finish, sum_of_chunk};
 
 #[cortex_m_rt::entry]
 fn main() -> ! {

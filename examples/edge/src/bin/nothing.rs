@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 
-use bitwire_firmware::finish;
+use bitwire_edge::finish;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
