@@ -4,7 +4,8 @@
 //! frame = magic(4) ctx(8) tlv... END payload crc16(2)
 //! ```
 //!
-//! [`Frame::parse`] checks everything that can be checked without a key and hands out a zero-copy view;
+//! [`Frame::parse`] checks everything that can be checked without a key and hands out a zero-copy view
+//! ([`IntactFrame`]: without the hashes, for small devices);
 //! `Frame::verify` (feature `hmac`) turns it into an `AuthenticatedFrame`; [`FrameBuilder`] writes. The bytes
 //! are stated in spec/frame.md.
 
@@ -14,6 +15,7 @@ mod context;
 mod crc;
 mod digest;
 mod header;
+mod intact;
 #[cfg(feature = "alloc")]
 mod json;
 #[cfg(feature = "hmac")]
@@ -30,6 +32,7 @@ pub use context::ContextHash;
 pub(crate) use context::check_same_but_dim;
 pub use crc::{Crc16, crc16};
 pub use header::FrameHeader;
+pub use intact::IntactFrame;
 #[cfg(feature = "hmac")]
 pub use mac::{AuthenticatedFrame, Key};
 pub use route::RoutingKey;
@@ -50,4 +53,4 @@ pub(crate) use {
     digest::HashRaw,
 };
 #[cfg(feature = "alloc")]
-pub(crate) use {json::write_string, view::DIGEST_FREE_SIZE, view::payload_truncated};
+pub(crate) use {intact::DIGEST_FREE_SIZE, intact::payload_truncated, json::write_string};
