@@ -92,6 +92,11 @@ impl Snippet {
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
+
+    #[cfg(feature = "defmt")]
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.cut
+    }
 }
 
 impl fmt::Display for Snippet {
@@ -110,6 +115,7 @@ macro_rules! kinds {
     ($( $(#[$doc:meta])* $name:ident $({ $( $(#[$fdoc:meta])* $field:ident: $ty:ty ),+ $(,)? })? ;)+) => {
         /// Every way in which bytes, values or arguments can be refused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
         pub enum ErrorKind {
             $( $(#[$doc])* $name $({ $( $(#[$fdoc])* $field: $ty ),+ })?, )+
@@ -646,6 +652,17 @@ kinds! {
         found: Snippet,
     };
 
+    // -- stream (spec/stream.md)
+    /// A frame in a stream is longer than its reader takes, or says so.
+    FrameTooLong {
+        /// Bytes that it needs, or at least as many.
+        needed: u64,
+        /// Bytes that the reader takes.
+        max: u64,
+    };
+    /// A frame in COBS ends within a run of bytes.
+    Cobs;
+
     // -- token files
     /// A word of a text of tokens that is none.
     TokenText {
@@ -1007,6 +1024,10 @@ impl fmt::Display for ErrorKind {
                 write!(f, "buffer too small: {needed} needed, {available} given")
             }
             Self::KeyLength { found } => write!(f, "the HMAC key has {found} bytes; 16 to 64 are needed"),
+            Self::FrameTooLong { needed, max } => {
+                write!(f, "a frame of {needed} bytes or more, the reader takes {max}")
+            }
+            Self::Cobs => write!(f, "the frame in COBS ends within a run"),
             Self::TooLarge { field, max, found } => {
                 write!(f, "{field} is {found}, the largest possible is {max}")
             }

@@ -15,6 +15,7 @@
 //! - [`gist`]: compressed contexts, the attention masks that go with them, and what they keep.
 //! - [`engram`]: states, certificates, whitenings and indexes read and searched without an allocator; fingerprints, and an
 //!   index to be added to.
+//! - [`stream`]: frames out of a stream of bytes, and out of a damaged one, in a buffer of fixed size.
 #![cfg_attr(feature = "alloc", doc = "- [`inspect`]: explain bytes, field by field, past damage.")]
 #![cfg_attr(
     feature = "std",
@@ -53,7 +54,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | (none) | `no_std`, no allocator: parse and check frames, read beacons, ledger chunks, mirrors, states, certificates, indexes and gists, attention masks, check proofs, take and apply differences, whiten, search, quantise, statistics over a caller's memory, write into a caller's buffer |
+//! | (none) | `no_std`, no allocator: parse and check frames, also out of damaged streams, read and write beacons, read ledger chunks, mirrors, states, certificates, indexes and gists, attention masks, check proofs, take and apply differences, whiten, search, quantise, statistics over a caller's memory, write into a caller's buffer |
 //! | `alloc` | owned contexts, windows, encoding into a `Vec`, `MasterMirror`, fingerprints, `OwnedIndex`, `inspect` |
 //! | `std` (default) | files: ledgers, .npy, whole-file output; search by several threads, the semantic proof, table-driven CRC-16 |
 //! | `hmac` (default) | keys, signing, `Frame::verify` |
@@ -65,6 +66,9 @@
 //! | `niah` | needle in a haystack: samples, scores, the heat map |
 //! | `ann` | approximate search in large indexes, with exact scores |
 //! | `tinymind` | TinyMind's JSON ledgers, the evidence run and its report |
+//! | `cobs` | streams in COBS |
+//! | `embedded-io`, `embedded-io-async` | streams from what implements the traits of those crates |
+//! | `defmt` | `defmt::Format` for errors and for what headers say |
 //! | `cli` | the `bitwire` binary |
 //!
 //! # What hostile input can do
@@ -90,6 +94,8 @@ pub mod beacon;
 mod check;
 pub mod engram;
 mod error;
+#[cfg(feature = "defmt")]
+mod formats;
 pub mod frame;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -51,6 +51,21 @@ impl Sample for f64 {
     }
 }
 
+impl Sample for i16 {
+    #[inline(always)]
+    fn finite(self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn load<I: Isa>(isa: I, from: &[Self]) -> (I::V, I::V) {
+        // Exact in f32. No vector has more lanes.
+        let mut wide = [0.0; LANES];
+        wide.iter_mut().zip(from).for_each(|(wide, &x)| *wide = f32::from(x));
+        isa.widen(&wide[..2 * I::LEN])
+    }
+}
+
 /// The few vector operations that the kernels are made of, each with one rounding per lane.
 pub(crate) trait Isa: Copy {
     /// A vector of `LEN` lanes, a divisor of 8.

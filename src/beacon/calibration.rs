@@ -4,7 +4,7 @@
 use zerocopy::byteorder::big_endian::{F64, U16, U32};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::stats::Sigma;
+use super::stats::{Sigma, Summary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Tlv;
 use crate::wire::{layout, size};
@@ -229,10 +229,7 @@ impl CalibrationBuilder<'_> {
     /// # Errors
     /// As [`check_fits`](Self::check_fits).
     pub fn encoded_len(&self) -> Result<usize> {
-        let dim = self.dim()?;
-        Self::check_fits(self.sigma, dim)?;
-        let len = encoded_len(self.sigma, dim, self.has_mu(dim))?;
-        usize::try_from(len).map_err(|_| Error::caller(ErrorKind::Size { field: "CALIB_STATS_V1" }))
+        Statistics::from(*self).encoded_len()
     }
 
     /// Writes the value to the start of `out` and returns its length. Values are rounded to f32, the trace
@@ -243,13 +240,72 @@ impl CalibrationBuilder<'_> {
     /// t1 before t0; [`ErrorKind::Shape`] if `spread` has another length than `sigma` says; and as
     /// [`encoded_len`](Self::encoded_len).
     pub fn encode_into(&self, out: &mut [u8]) -> Result<usize> {
-        let number = |field| Error::caller(ErrorKind::Number { field });
-        let dim = self.dim()?;
-        let len = self.encoded_len()?;
+        let statistics = Statistics::from(*self);
+        let len = statistics.encoded_len()?;
         let (needed, available) = (len as u64, out.len() as u64);
         let too_small = Error::caller(ErrorKind::BufferTooSmall { needed, available });
-        let (head, rest) =
-            out.get_mut(..len).ok_or(too_small)?.split_at_mut_checked(HEAD as usize).ok_or(too_small)?;
+        statistics.write(out.get_mut(..len).ok_or(too_small)?)?;
+        Ok(len)
+    }
+}
+
+/// What CALIB_STATS_V1 says, its values in whatever memory they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Statistics<'a> {
+    sigma: Sigma,
+    mu: &'a [f64],
+    spread: Spread<'a>,
+    w: f64,
+    t0: f64,
+    t1: f64,
+}
+
+/// Where the values of Sigma are.
+#[derive(Clone, Copy, Debug)]
+enum Spread<'a> {
+    /// As they are.
+    Values(&'a [f64]),
+    /// Yet to be divided.
+    Summary(Summary<'a>),
+}
+
+impl<'a> From<CalibrationBuilder<'a>> for Statistics<'a> {
+    fn from(builder: CalibrationBuilder<'a>) -> Self {
+        let CalibrationBuilder { sigma, mu, spread, w, t0, t1 } = builder;
+        Self { sigma, mu, spread: Spread::Values(spread), w, t0, t1 }
+    }
+}
+
+impl<'a> Statistics<'a> {
+    pub(super) fn of_summary(summary: &Summary<'a>, t0: f64, t1: f64) -> Self {
+        let (sigma, mu, w) = (summary.sigma(), summary.mean(), summary.rows() as f64);
+        Self { sigma, mu, spread: Spread::Summary(*summary), w, t0, t1 }
+    }
+
+    pub(super) const fn mu(&self) -> &'a [f64] {
+        self.mu
+    }
+
+    pub(super) fn dim(&self) -> Result<u32> {
+        let (max, found) = (u64::from(u32::MAX), self.mu.len() as u64);
+        u32::try_from(self.mu.len())
+            .map_err(|_| Error::caller(ErrorKind::TooLarge { field: "dim", max, found }))
+    }
+
+    pub(super) fn encoded_len(&self) -> Result<usize> {
+        let dim = self.dim()?;
+        CalibrationBuilder::check_fits(self.sigma, dim)?;
+        let len = encoded_len(self.sigma, dim, self.has_mu(dim))?;
+        usize::try_from(len).map_err(|_| Error::caller(ErrorKind::Size { field: "CALIB_STATS_V1" }))
+    }
+
+    /// Writes the value; `out` has its length.
+    pub(super) fn write(&self, out: &mut [u8]) -> Result<()> {
+        let number = |field| Error::caller(ErrorKind::Number { field });
+        let dim = self.dim()?;
+        let (needed, available) = (self.encoded_len()? as u64, out.len() as u64);
+        let too_small = Error::caller(ErrorKind::BufferTooSmall { needed, available });
+        let (head, rest) = out.split_first_chunk_mut::<{ HEAD as usize }>().ok_or(too_small)?;
 
         if !(self.w.is_finite() && self.w >= 0.0) {
             return Err(number("W"));
@@ -266,36 +322,36 @@ impl CalibrationBuilder<'_> {
             t0: F64::new(self.t0),
             t1: F64::new(self.t1),
         };
-        head.copy_from_slice(raw.as_bytes());
+        raw.write_to(head).map_err(|_| too_small)?;
 
         let mu: &[f64] = if self.has_mu(dim) { self.mu } else { &[] };
         let (mu_out, spread_out) = rest.split_at_mut_checked(mu.len().saturating_mul(4)).ok_or(too_small)?;
-        let (needed, found) = (self.sigma.values(u64::from(dim))?, self.spread.len() as u64);
-        if needed != found {
-            return Err(Error::caller(ErrorKind::Shape {
-                field: "the number of values of Sigma",
-                needed,
-                found,
-            }));
-        }
-        put_f32s(mu, mu_out).map_err(|()| number("mu"))?;
-        if self.sigma == Sigma::Trace {
-            for (bytes, &trace) in spread_out.as_chunks_mut().0.iter_mut().zip(self.spread) {
-                if !trace.is_finite() {
-                    return Err(number("the trace of Sigma"));
-                }
-                *bytes = trace.to_be_bytes();
+        if let Spread::Values(values) = self.spread {
+            let (needed, found) = (self.sigma.values(u64::from(dim))?, values.len() as u64);
+            if needed != found {
+                let field = "the number of values of Sigma";
+                return Err(Error::caller(ErrorKind::Shape { field, needed, found }));
             }
-        } else {
-            put_f32s(self.spread, spread_out).map_err(|()| number("Sigma"))?;
         }
-        Ok(len)
-    }
-
-    fn dim(&self) -> Result<u32> {
-        let (max, found) = (u64::from(u32::MAX), self.mu.len() as u64);
-        u32::try_from(self.mu.len())
-            .map_err(|_| Error::caller(ErrorKind::TooLarge { field: "dim", max, found }))
+        put_f32s(mu.iter().copied(), mu_out).map_err(|()| number("mu"))?;
+        let sigma = number("Sigma");
+        match (self.sigma, self.spread) {
+            (Sigma::Trace, spread) => {
+                let trace = match spread {
+                    Spread::Values(values) => values.first().copied(),
+                    Spread::Summary(summary) => Some(summary.trace()),
+                };
+                let trace = trace.filter(|trace| trace.is_finite()).ok_or(number("the trace of Sigma"))?;
+                trace.to_be_bytes().write_to(spread_out).map_err(|_| too_small)
+            }
+            (_, Spread::Values(values)) => put_f32s(values.iter().copied(), spread_out).map_err(|()| sigma),
+            (Sigma::Full, Spread::Summary(summary)) => {
+                put_f32s(summary.triangle().into_iter().flatten(), spread_out).map_err(|()| sigma)
+            }
+            (_, Spread::Summary(summary)) => {
+                put_f32s(summary.diagonal().into_iter().flatten(), spread_out).map_err(|()| sigma)
+            }
+        }
     }
 
     fn has_mu(&self, dim: u32) -> bool {
@@ -303,8 +359,8 @@ impl CalibrationBuilder<'_> {
     }
 }
 
-fn put_f32s(values: &[f64], out: &mut [u8]) -> Result<(), ()> {
-    for (bytes, &value) in out.as_chunks_mut().0.iter_mut().zip(values) {
+fn put_f32s(values: impl Iterator<Item = f64>, out: &mut [u8]) -> Result<(), ()> {
+    for (bytes, value) in out.as_chunks_mut().0.iter_mut().zip(values) {
         let single = value as f32;
         if !single.is_finite() {
             return Err(());

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What a window's mean is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Reference {
     /// The window's second half with its first.
     WindowHalf,
@@ -25,6 +26,7 @@ impl Reference {
 
 /// The weights of the score: SDS = `mu` * norm_dmu + `tr_sigma` * tr_Sigma. Finite, not negative, by default 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Weights {
     /// Weight of the mean's displacement (w_mu).
     pub mu: f64,
@@ -50,6 +52,7 @@ impl Weights {
 
 /// How far a mean has moved.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Drift {
     /// Against what.
     pub reference: Reference,
@@ -77,6 +80,33 @@ impl Drift {
         weights: Weights,
     ) -> Result<Self> {
         weights.check()?;
+        Self::of(reference, Moved::between(mu, reference_mu)?, tr_sigma, weights)
+    }
+
+    /// The drift of a mean that has moved so far. The weights were checked.
+    pub(super) fn of(reference: Reference, moved: Moved, tr_sigma: f64, weights: Weights) -> Result<Self> {
+        let Moved { cos_mu, norm_dmu } = moved;
+        let number = |field| Error::caller(ErrorKind::Number { field });
+        let sds = weights.mu * norm_dmu + weights.tr_sigma * tr_sigma;
+        if !norm_dmu.is_finite() {
+            return Err(number("norm_dmu"));
+        }
+        if !sds.is_finite() {
+            return Err(number("SDS"));
+        }
+        Ok(Self { reference, sds, cos_mu, norm_dmu })
+    }
+}
+
+/// How far a mean has moved, before it is weighed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moved {
+    cos_mu: Option<f64>,
+    norm_dmu: f64,
+}
+
+impl Moved {
+    pub(super) fn between(mu: &[f64], reference_mu: &[f64]) -> Result<Self> {
         if mu.len() != reference_mu.len() {
             let (needed, found) = (mu.len() as u64, reference_mu.len() as u64);
             return Err(Error::caller(ErrorKind::RowLength { row: 0, needed, found }));
@@ -90,14 +120,7 @@ impl Drift {
         } else {
             None
         };
-        let sds = weights.mu * norm_dmu + weights.tr_sigma * tr_sigma;
-        if !norm_dmu.is_finite() {
-            return Err(number("norm_dmu"));
-        }
-        if !sds.is_finite() {
-            return Err(number("SDS"));
-        }
-        Ok(Self { reference, sds, cos_mu, norm_dmu })
+        Ok(Self { cos_mu, norm_dmu })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How far a window has drifted.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Results {
     /// Against what, and how far; `None` without a reference (JSON: "none" and nulls).
     pub drift: Option<Drift>,
@@ -67,6 +68,25 @@ impl Results {
             Error::caller(ErrorKind::TooLarge { field: "RESULTS_V1", max: MAX_TEXT as u64, found: u64::MAX });
         self.write(&mut text).map_err(|_| too_long)?;
         Ok(ResultsText(text))
+    }
+
+    /// The length of the text.
+    ///
+    /// # Errors
+    /// As [`to_text`](Self::to_text).
+    pub(super) fn text_len(&self) -> Result<usize> {
+        self.check_numbers()?;
+        let mut count = Count(0);
+        // Counting does not fail.
+        let _ = self.write(&mut count);
+        Ok(count.0)
+    }
+
+    /// Writes the text to `out`, which has its length. The numbers were checked.
+    pub(super) fn write_text(&self, out: &mut [u8]) -> Result<()> {
+        let (needed, available) = ((out.len() as u64).saturating_add(1), out.len() as u64);
+        let too_small = Error::caller(ErrorKind::BufferTooSmall { needed, available });
+        self.write(&mut Fill(out)).map_err(|_| too_small)
     }
 
     fn check_numbers(&self) -> Result<()> {
@@ -156,6 +176,28 @@ impl Results {
             return Err(scan.refuse("the end"));
         }
         Ok(Self { drift, sds_threshold, tr_sigma, weights: Weights { mu, tr_sigma: trs } })
+    }
+}
+
+/// Counts what is written.
+struct Count(usize);
+
+impl Write for Count {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.saturating_add(text.len());
+        Ok(())
+    }
+}
+
+/// Writes to memory, from its start.
+struct Fill<'a>(&'a mut [u8]);
+
+impl Write for Fill<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let (out, rest) = core::mem::take(&mut self.0).split_at_mut_checked(text.len()).ok_or(fmt::Error)?;
+        out.copy_from_slice(text.as_bytes());
+        self.0 = rest;
+        Ok(())
     }
 }
 

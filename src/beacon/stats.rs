@@ -1,6 +1,6 @@
 //! Mean and sample covariance of a window, in one pass, row by row (spec/beacon.md, "CALIB_STATS_V1").
 //!
-//! [`Moments`] takes rows of f32 or f64, computes in f64, and can be asked for a [`Summary`] at any time. The memory
+//! [`Moments`] takes rows of f32, f64 or i16, computes in f64, and can be asked for a [`Summary`] at any time. The memory
 //! does not grow with the rows. How the rows are cut into calls does not change a bit of the results, nor do
 //! features or the instruction set, nor how much of Sigma is kept: the mean and the trace are the same for every
 //! [`Sigma`], the diagonal the same for [`Sigma::Diagonal`] and [`Sigma::Full`].
@@ -38,6 +38,7 @@ use crate::wire::size;
 
 /// How much of the covariance is kept. The trace is there in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Sigma {
     /// Nothing.
     None,
@@ -260,6 +261,31 @@ impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
         Ok(Self { storage, dim, sigma, layout, capacity, used: 0, rows: 0, trace: [0.0; LANES] })
     }
 
+    /// No rows again, in the same memory: the next window.
+    pub fn clear(&mut self) {
+        let elements = self.storage.as_mut();
+        elements.iter_mut().take(self.layout.len).for_each(|element| *element = 0.0);
+        (self.used, self.rows, self.trace) = (0, 0, [0.0; LANES]);
+    }
+
+    /// The same, keeping another share of Sigma.
+    pub(super) fn clear_for(&mut self, sigma: Sigma) -> Result<()> {
+        let layout = Layout::new(self.dim, sigma, 0, 1)?;
+        let (needed, available) = (layout.len as u64, self.storage.as_ref().len() as u64);
+        if needed > available {
+            return Err(Error::caller(ErrorKind::BufferTooSmall { needed, available }));
+        }
+        (self.sigma, self.layout, self.capacity) = (sigma, layout, 1);
+        self.clear();
+        Ok(())
+    }
+
+    /// The memory of the mean.
+    pub(super) fn mean_mut(&mut self) -> &mut [f64] {
+        let dim = self.dim;
+        self.storage.as_mut().get_mut(..dim).unwrap_or_default()
+    }
+
     /// The statistics of a window measured elsewhere, kept in `storage`: as `Moments::from_parts` (feature `alloc`),
     /// which says what `spread` holds, without an allocator.
     ///
@@ -324,6 +350,15 @@ impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
     /// # Errors
     /// As [`push_f32`](Self::push_f32).
     pub fn push_f64(&mut self, row: &[f64]) -> Result<()> {
+        self.push(row)
+    }
+
+    /// Takes in one row of integers, as they come from a converter or a quantised network: the same bits as those of the
+    /// same numbers in f32.
+    ///
+    /// # Errors
+    /// As [`push_f32`](Self::push_f32); integers are finite.
+    pub fn push_i16(&mut self, row: &[i16]) -> Result<()> {
         self.push(row)
     }
 
@@ -520,7 +555,22 @@ impl<S: AsRef<[f64]> + AsMut<[f64]>> Moments<S> {
     }
 }
 
+impl<S: AsRef<[f64]>> Moments<S> {
+    /// The mean so far; zeros, or what was put there, without rows.
+    pub(super) fn mean(&self) -> &[f64] {
+        self.storage.as_ref().get(..self.dim).unwrap_or_default()
+    }
+}
+
 impl<S> Moments<S> {
+    /// No rows of `dim` columns, in `storage`, which holds zeros, and `dim` of them for each: the mean, and for
+    /// [`Sigma::Diagonal`] the sums.
+    pub(super) const fn empty(dim: usize, sigma: Sigma, storage: S) -> Self {
+        let sums = if matches!(sigma, Sigma::Diagonal) { dim } else { 0 };
+        let layout = Layout { sums, gap: 0, block: 0, len: dim.saturating_add(sums) };
+        Self { storage, dim, sigma, layout, capacity: 1, used: 0, rows: 0, trace: [0.0; LANES] }
+    }
+
     /// The number of rows taken in.
     pub const fn rows(&self) -> u64 {
         self.rows

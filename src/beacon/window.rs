@@ -3,15 +3,20 @@
 
 use alloc::vec::Vec;
 
+use super::build::{BeaconBuilder, ContextOrHash, StepChoice};
 use super::calibration::CalibrationBuilder;
 use super::drift::{Drift, Reference, Weights};
-use super::mu16::{self, Step};
+use super::measure::{
+    MeasuredRef, Versus, WindowOptions, check_baseline, check_halves, check_threshold, choose_sigma, finish,
+    push,
+};
+use super::mu16::Step;
 use super::results::Results;
 use super::stats::{Moments, Sigma, Summary};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::frame::Context;
 #[cfg(feature = "hmac")]
 use crate::frame::Key;
-use crate::frame::{Config, Context, Element, FrameBuilder, Kind, TlvType};
 
 /// What the window's mean is compared with.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,21 +33,6 @@ pub enum Against {
     },
     /// Nothing: the beacon carries statistics and no RESULTS_V1.
     Nothing,
-}
-
-/// How a window is measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct WindowOptions {
-    /// How much of Sigma the beacon carries; `None` takes the most that fits beside the mean.
-    pub sigma: Option<Sigma>,
-    /// The weights of SDS.
-    pub weights: Weights,
-    /// The SDS from which on ALERT is set.
-    pub sds_threshold: Option<f64>,
-    /// First time of the window, in seconds.
-    pub t0: f64,
-    /// Last time of the window, in seconds.
-    pub t1: f64,
 }
 
 /// A window of vectors, measured in one pass, row by row, in bounded memory: a few vectors of f64, and the
@@ -64,24 +54,13 @@ impl Window {
     /// [`ErrorKind::WindowRows`] for halves of fewer than 2 rows; [`ErrorKind::RowLength`] if the baseline has another
     /// dim; [`ErrorKind::Number`] for weights, threshold or times that are not finite or in order.
     pub fn new(dim: u32, against: Against, options: WindowOptions) -> Result<Self> {
-        let number = |field| Err(Error::caller(ErrorKind::Number { field }));
-        options.weights.check()?;
-        check_threshold(options.sds_threshold)?;
-        if !(options.t0.is_finite() && options.t1.is_finite() && options.t0 <= options.t1) {
-            return number("t0 <= t1");
-        }
+        options.check()?;
         match &against {
-            Against::Halves { rows: found @ (0 | 1) } => {
-                return Err(Error::caller(ErrorKind::WindowRows { needed: 2, found: *found }));
-            }
-            Against::Baseline { mean } if mean.len() as u64 != u64::from(dim) => {
-                let (needed, found) = (u64::from(dim), mean.len() as u64);
-                return Err(Error::caller(ErrorKind::RowLength { row: 0, needed, found }));
-            }
-            _ => {}
+            Against::Halves { rows } => check_halves(*rows)?,
+            Against::Baseline { mean } => check_baseline(u64::from(dim), mean.len())?,
+            Against::Nothing => {}
         }
-        let sigma = options.sigma.unwrap_or(CalibrationBuilder::auto(dim));
-        CalibrationBuilder::check_fits(sigma, dim)?;
+        let sigma = choose_sigma(options.sigma, dim, Sigma::Full)?;
         let moments = || Moments::new(dim as usize, sigma);
         let second = if matches!(against, Against::Halves { .. }) { Some(moments()?) } else { None };
         Ok(Self { first: moments()?, second, against, options })
@@ -109,29 +88,14 @@ impl Window {
         self.push(|half| half.push_f64(row))
     }
 
-    fn push(&mut self, push: impl FnOnce(&mut Moments<Vec<f64>>) -> Result<()>) -> Result<()> {
-        let before = self.rows();
-        let (Against::Halves { rows }, Some(second)) = (&self.against, &mut self.second) else {
-            return push(&mut self.first);
+    fn push(&mut self, add: impl FnOnce(&mut Moments<Vec<f64>>) -> Result<()>) -> Result<()> {
+        let versus = match (&self.against, &mut self.second) {
+            (Against::Halves { rows }, Some(second)) => {
+                Versus::Halves { stated: *rows, second, moved: &mut None }
+            }
+            _ => Versus::Nothing,
         };
-        if before >= *rows {
-            let found = before.saturating_add(1);
-            return Err(Error::caller(ErrorKind::RowCount { stated: *rows, found }));
-        }
-        if before < rows / 2 {
-            return push(&mut self.first);
-        }
-        // Rows are named by their place in the window.
-        let first_rows = self.first.rows();
-        push(second).map_err(|error| match error.kind() {
-            ErrorKind::NonFinite { row, column } => {
-                Error::caller(ErrorKind::NonFinite { row: row.saturating_add(first_rows), column })
-            }
-            ErrorKind::RowLength { row, needed, found } => {
-                Error::caller(ErrorKind::RowLength { row: row.saturating_add(first_rows), needed, found })
-            }
-            _ => error,
-        })
+        push(&mut self.first, versus, add)
     }
 
     /// The window's statistics and drift.
@@ -140,40 +104,17 @@ impl Window {
     /// [`ErrorKind::WindowRows`] for no row, and for one row without a baseline; [`ErrorKind::RowCount`] if fewer rows came
     /// than were stated; [`ErrorKind::Number`] if a statistic is not finite.
     pub fn finish(self) -> Result<Measured> {
-        let found = self.rows();
-        let needed = if matches!(self.against, Against::Baseline { .. }) { 1 } else { 2 };
-        if found < needed {
-            return Err(Error::caller(ErrorKind::WindowRows { needed, found }));
-        }
-        let Self { mut first, second, against, options } = self;
-        let WindowOptions { weights, sds_threshold, t0, t1, .. } = options;
-        match (against, second) {
-            (Against::Halves { rows }, Some(mut second)) => {
-                if found != rows {
-                    return Err(Error::caller(ErrorKind::RowCount { stated: rows, found }));
-                }
-                let first_mean = first.summary()?.mean().to_vec();
-                let second_mean = second.summary()?.mean().to_vec();
-                first.merge(&second)?;
-                let measured = Measured::from_summary(&first.summary()?, t0, t1);
-                let reference = Reference::WindowHalf;
-                let drift = Drift::between(reference, &second_mean, &first_mean, measured.tr_sigma, weights)?;
-                Ok(measured.with_drift(drift, weights, sds_threshold))
+        let Self { mut first, mut second, against, options } = self;
+        let versus = match (&against, &mut second) {
+            (Against::Halves { rows }, Some(second)) => {
+                Versus::Halves { stated: *rows, second, moved: &mut None }
             }
-            (Against::Baseline { mean }, _) => {
-                let measured = Measured::from_summary(&first.summary()?, t0, t1);
-                measured.with_drift_from(&mean, weights, sds_threshold)
-            }
-            _ => Ok(Measured::from_summary(&first.summary()?, t0, t1)),
-        }
+            (Against::Baseline { mean }, _) => Versus::Baseline(mean),
+            _ => Versus::Nothing,
+        };
+        let MeasuredRef { summary, results, t0, t1 } = finish(&mut first, versus, &options)?;
+        Ok(Measured { results, ..Measured::from_summary(&summary, t0, t1) })
     }
-}
-
-fn check_threshold(sds_threshold: Option<f64>) -> Result<()> {
-    if sds_threshold.is_some_and(|threshold| !threshold.is_finite()) {
-        return Err(Error::caller(ErrorKind::Number { field: "the SDS threshold" }));
-    }
-    Ok(())
 }
 
 /// What was found in a window: everything a beacon carries but its context.
@@ -195,15 +136,6 @@ pub struct Measured {
     pub t1: f64,
     /// The drift.
     pub results: Option<Results>,
-}
-
-/// How the step of a beacon's MU16 payload is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepChoice {
-    /// The smallest step at which nothing saturates.
-    Auto,
-    /// This one; what lies beyond its range saturates, and is counted.
-    Fixed(Step),
 }
 
 /// A beacon in bytes.
@@ -286,7 +218,7 @@ impl Measured {
     /// [`ErrorKind::Context`] if the context's dim is not the mean's; [`ErrorKind::TooLarge`], [`ErrorKind::Number`],
     /// [`ErrorKind::NonFinite`] and [`ErrorKind::StepRange`] for values that a beacon cannot carry.
     pub fn encode(&self, context: &Context, step: StepChoice) -> Result<Encoded> {
-        self.encode_with(context, step, |builder| builder.encode())
+        Encoded::of(&self.to_beacon(context, step)?)
     }
 
     /// The beacon's frame, signed with `key`.
@@ -295,51 +227,31 @@ impl Measured {
     /// As [`encode`](Self::encode).
     #[cfg(feature = "hmac")]
     pub fn encode_signed(&self, context: &Context, step: StepChoice, key: &Key) -> Result<Encoded> {
-        self.encode_with(context, step, |builder| builder.sign(key).encode())
+        Encoded::of(&self.to_beacon(context, step)?.sign(key))
     }
 
-    fn encode_with(
-        &self,
-        context: &Context,
+    /// The beacon to write, which borrows the statistics and the context.
+    ///
+    /// # Errors
+    /// As [`BeaconBuilder::new`] and [`BeaconBuilder::results`].
+    pub fn to_beacon<'a>(
+        &'a self,
+        context: impl Into<ContextOrHash<'a>>,
         step: StepChoice,
-        encode: impl FnOnce(FrameBuilder<'_>) -> Result<Vec<u8>>,
-    ) -> Result<Encoded> {
-        let dim = context.dim();
-        if u64::from(dim) != self.mu.len() as u64 {
-            let reason = "dim is not the number of the mean's components";
-            return Err(Error::caller(ErrorKind::Context { reason }));
+    ) -> Result<BeaconBuilder<'a>> {
+        let Self { ref mu, sigma, ref spread, w, t0, t1, results, .. } = *self;
+        let builder = BeaconBuilder::new(context, CalibrationBuilder { sigma, mu, spread, w, t0, t1 }, step)?;
+        match results {
+            Some(results) => builder.results(results),
+            None => Ok(builder),
         }
-        // The payload is made of the f32 that CALIB_STATS_V1 carries, so that a reader can check one by the other.
-        let mu: Vec<f32> = self.mu.iter().map(|&x| x as f32).collect();
-        let step = match step {
-            StepChoice::Auto => Step::auto(&mu, mu.len())?,
-            StepChoice::Fixed(step) => step,
-        };
-        let mut payload = alloc::vec![0; mu.len().saturating_mul(2)];
-        let saturated = mu16::quantise_into(&mu, mu.len(), step, &mut payload)?;
+    }
+}
 
-        let statistics = CalibrationBuilder {
-            sigma: self.sigma,
-            mu: &self.mu,
-            spread: &self.spread,
-            w: self.w,
-            t0: self.t0,
-            t1: self.t1,
-        };
-        let mut calibration = alloc::vec![0; statistics.encoded_len()?];
-        statistics.encode_into(&mut calibration)?;
-        let results = self.results.map(|results| results.to_text()).transpose()?;
-
-        let config = Config::new(Kind::BEACON, Element::I16, 1, dim, step.get());
-        let mut builder = FrameBuilder::new(context.hash(), config, &payload)
-            .tlv(TlvType::CALIB_STATS, &calibration)?
-            .context_json(context.as_str().as_bytes())?;
-        if let (Some(results), Some(text)) = (&self.results, &results) {
-            builder = builder
-                .tlv(TlvType::RESULTS, text.as_bytes())?
-                .drift_flags(results.alert(), results.against_baseline());
-        }
-        Ok(Encoded { frame: encode(builder)?, step, saturated })
+impl Encoded {
+    fn of(beacon: &BeaconBuilder<'_>) -> Result<Self> {
+        let frame = beacon.to_frame()?.encode()?;
+        Ok(Self { frame, step: beacon.step(), saturated: beacon.saturated() })
     }
 }
 
@@ -352,7 +264,8 @@ mod tests {
 
     use super::super::Beacon;
     use super::*;
-    use crate::frame::Frame;
+    use crate::error::ErrorKind;
+    use crate::frame::{Config, Element, Frame, FrameBuilder, Kind, TlvType};
 
     const KINDS: [Sigma; 4] = [Sigma::None, Sigma::Trace, Sigma::Diagonal, Sigma::Full];
 

@@ -21,6 +21,56 @@ pub const ALL_TLVS: usize = 128;
 /// Bytes of a DIGEST_V1 or HMAC_V1 TLV.
 const HASH_TLV: u64 = 36;
 
+/// A value that is not in memory: [`FrameBuilder`] has it written where it stands in the frame, so that nobody holds it
+/// twice. `Sync`, so that a builder is what its values are.
+pub(crate) trait Part: Sync {
+    /// Its length in bytes.
+    fn len(&self) -> usize;
+    /// Writes it to `out`, which has that length.
+    ///
+    /// # Errors
+    /// Whatever the value cannot say; what `out` holds then means nothing.
+    fn write(&self, out: &mut [u8]) -> Result<()>;
+}
+
+/// A TLV's value, or the payload.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Bytes(&'a [u8]),
+    Part(&'a dyn Part),
+}
+
+impl Source<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Part(part) => part.len(),
+        }
+    }
+
+    /// `out` has this length.
+    fn write(&self, out: &mut [u8]) -> Result<()> {
+        match self {
+            Self::Bytes(bytes) => {
+                if let Some(out) = out.get_mut(..bytes.len()) {
+                    out.copy_from_slice(bytes);
+                }
+                Ok(())
+            }
+            Self::Part(part) => part.write(out),
+        }
+    }
+}
+
+impl core::fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Bytes(bytes) => bytes.fmt(f),
+            Self::Part(part) => write!(f, "({} bytes to come)", part.len()),
+        }
+    }
+}
+
 /// A frame to write: needs no allocator; the TLVs and the payload stay where they are until
 /// [`encode_into`](Self::encode_into) copies them.
 ///
@@ -31,8 +81,8 @@ pub struct FrameBuilder<'a, const N: usize = 8> {
     ctx: ContextHash,
     config: Config,
     flags: Option<Flags>,
-    tlvs: heapless::Vec<(u8, &'a [u8]), N>,
-    payload: &'a [u8],
+    tlvs: heapless::Vec<(u8, Source<'a>), N>,
+    payload: Source<'a>,
     digest: DigestRule,
     pad: PadRule,
     seal: Seal<'a>,
@@ -79,6 +129,15 @@ impl<'a> FrameBuilder<'a> {
 impl<'a, const N: usize> FrameBuilder<'a, N> {
     /// The same with room for `N` TLVs.
     pub fn with_capacity(ctx: ContextHash, config: Config, payload: &'a [u8]) -> Self {
+        Self::with_payload(ctx, config, Source::Bytes(payload))
+    }
+
+    /// The same with a payload that is written where it stands.
+    pub(crate) fn with_part(ctx: ContextHash, config: Config, payload: &'a dyn Part) -> Self {
+        Self::with_payload(ctx, config, Source::Part(payload))
+    }
+
+    fn with_payload(ctx: ContextHash, config: Config, payload: Source<'a>) -> Self {
         Self {
             ctx,
             config: Config { payload_len: payload.len() as u64, ..config },
@@ -100,7 +159,7 @@ impl<'a> Frame<'a> {
         for tlv in self.tlvs() {
             if !is_builders_own(tlv.tlv_type) {
                 // Types strictly increase, so there are fewer than ALL_TLVS of them.
-                let _ = tlvs.push((tlv.tlv_type, tlv.value));
+                let _ = tlvs.push((tlv.tlv_type, Source::Bytes(tlv.value)));
             }
         }
         FrameBuilder {
@@ -108,7 +167,7 @@ impl<'a> Frame<'a> {
             config: *self.config(),
             flags: self.own_flags(),
             tlvs,
-            payload: self.payload(),
+            payload: Source::Bytes(self.payload()),
             digest: if self.digest().is_some() { DigestRule::Always } else { DigestRule::WhereMandatory },
             pad: match self.padding().map(u16::try_from) {
                 Some(Ok(len)) => PadRule::Bytes(len),
@@ -132,35 +191,53 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
     /// and [`ErrorKind::ReservedTlv`] for types no reader accepts; [`ErrorKind::TlvLength`] for a length its type
     /// does not have; [`ErrorKind::TooLarge`] over 65,535 bytes or `N` TLVs; [`ErrorKind::ContextHash`] for a context that
     /// does not hash to the frame's ctx.
-    pub fn tlv(mut self, tlv_type: u8, value: &'a [u8]) -> Result<Self> {
+    pub fn tlv(self, tlv_type: u8, value: &'a [u8]) -> Result<Self> {
+        self.check_new(tlv_type, value.len())?;
+        if tlv_type == TlvType::CONTEXT && ContextHash::of(value) != self.ctx {
+            return Err(Error::caller(ErrorKind::ContextHash));
+        }
+        self.insert(tlv_type, Source::Bytes(value))
+    }
+
+    /// The same with a value that is written where it stands.
+    pub(crate) fn part(self, tlv_type: u8, value: &'a dyn Part) -> Result<Self> {
+        self.check_new(tlv_type, value.len())?;
+        self.insert(tlv_type, Source::Part(value))
+    }
+
+    /// Adds CONTEXT_V1, whose hash is the one that the builder was made with.
+    pub(crate) fn hashed_context(self, canonical_json: &'a [u8]) -> Result<Self> {
+        self.check_new(TlvType::CONTEXT, canonical_json.len())?;
+        self.insert(TlvType::CONTEXT, Source::Bytes(canonical_json))
+    }
+
+    /// Whether a TLV of that type and length can be added.
+    fn check_new(&self, tlv_type: u8, len: usize) -> Result<()> {
         let refuse = |kind| Err(Error::caller(kind));
         if is_builders_own(tlv_type) || self.tlvs.iter().any(|&(other, _)| other == tlv_type) {
             return refuse(ErrorKind::TlvOrder { found: tlv_type, after: tlv_type });
         }
-        let found = value.len() as u64;
-        let Ok(len) = u16::try_from(value.len()) else {
+        let found = len as u64;
+        let Ok(len) = u16::try_from(len) else {
             return refuse(ErrorKind::TooLarge { field: "a TLV value", max: 65_535, found });
         };
-        if tlv_type == TlvType::CONTEXT && ContextHash::of(value) != self.ctx {
-            return refuse(ErrorKind::ContextHash);
-        }
         match length_rule(tlv_type) {
             Some(rule) if !rule.allows(len) => {
                 let needed = u32::from(rule.bytes());
-                return refuse(ErrorKind::TlvLength { tlv: tlv_type, needed, found: u32::from(len) });
+                refuse(ErrorKind::TlvLength { tlv: tlv_type, needed, found: u32::from(len) })
             }
-            None if tlv_type < 0x80 => return refuse(ErrorKind::CriticalTlv { found: tlv_type }),
-            None if tlv_type > 0xEF => return refuse(ErrorKind::ReservedTlv { found: tlv_type }),
-            _ => {}
+            None if tlv_type < 0x80 => refuse(ErrorKind::CriticalTlv { found: tlv_type }),
+            None if tlv_type > 0xEF => refuse(ErrorKind::ReservedTlv { found: tlv_type }),
+            _ => Ok(()),
         }
+    }
+
+    fn insert(mut self, tlv_type: u8, value: Source<'a>) -> Result<Self> {
         let at = self.tlvs.iter().take_while(|&&(other, _)| other < tlv_type).count();
         if self.tlvs.insert(at, (tlv_type, value)).is_err() {
-            let max = N as u64;
-            return refuse(ErrorKind::TooLarge {
-                field: "the number of TLVs",
-                max,
-                found: max.saturating_add(1),
-            });
+            let (field, max) = ("the number of TLVs", N as u64);
+            let found = max.saturating_add(1);
+            return Err(Error::caller(ErrorKind::TooLarge { field, max, found }));
         }
         Ok(self.changed())
     }
@@ -230,7 +307,7 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
     ///
     /// # Errors
     /// [`ErrorKind::BufferTooSmall`] with the length needed; the kinds of [`encoded_len`](Self::encoded_len);
-    /// [`ErrorKind::DeltaQ16`] for a step that does not go with the element.
+    /// [`ErrorKind::DeltaQ16`] for a step that does not go with the element. What `out` holds after an error means nothing.
     pub fn encode_into(&self, out: &mut [u8]) -> Result<usize> {
         let plan = self.plan()?;
         let config = self.config.to_raw()?;
@@ -238,6 +315,11 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
         let too_small = Error::caller(ErrorKind::BufferTooSmall { needed, available: out.len() as u64 });
         let len = usize::try_from(needed).map_err(|_| too_small)?;
         let out = out.get_mut(..len).ok_or(too_small)?;
+
+        // The payload comes first: digest and MAC are of the bytes that stand in the frame.
+        let payload_end = len.saturating_sub(2);
+        let payload_at = payload_end.saturating_sub(self.payload.len());
+        self.payload.write(out.get_mut(payload_at..payload_end).ok_or(too_small)?)?;
 
         let mut cursor = Cursor { out, at: 0 };
         cursor.put(&MAGIC)?;
@@ -247,10 +329,11 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
             cursor.put_tlv(TlvType::FLAGS, flags.to_raw().as_bytes())?;
         }
         for &(tlv_type, value) in &self.tlvs {
-            cursor.put_tlv(tlv_type, value)?;
+            cursor.put_head(tlv_type, value.len())?;
+            value.write(cursor.skip(value.len())?)?;
         }
         if plan.digest {
-            let hash = sha256(&[cursor.written(4), self.payload]);
+            let hash = sha256(&[cursor.written(4), cursor.range(payload_at, payload_end)]);
             cursor.put_tlv(TlvType::DIGEST, HashRaw::new(hash).as_bytes())?;
         }
         match self.seal {
@@ -264,14 +347,14 @@ impl<'a, const N: usize> FrameBuilder<'a, N> {
                 let pad_at = cursor.at;
                 cursor.put_pad(plan.pad)?;
                 let (body, pad) = (cursor.range(4, covered_end), cursor.range(pad_at, cursor.at));
-                let mac = key.sign(&[body, pad, self.payload]);
+                let mac = key.sign(&[body, pad, cursor.range(payload_at, payload_end)]);
                 cursor.at = covered_end;
                 cursor.put_tlv(TlvType::HMAC, HashRaw::new(mac).as_bytes())?;
             }
         }
         cursor.put_pad(plan.pad)?;
         cursor.put_tlv(TlvType::END, &[])?;
-        cursor.put(self.payload)?;
+        cursor.skip(self.payload.len())?;
         let crc = crc16(cursor.written(4));
         cursor.put(&crc.to_be_bytes())?;
         Ok(cursor.at)
@@ -361,12 +444,15 @@ impl Cursor<'_> {
     }
 
     fn put_tlv(&mut self, tlv_type: u8, value: &[u8]) -> Result<()> {
-        let max = u64::from(u16::MAX);
-        let too_large = ErrorKind::TooLarge { field: "a TLV value", max, found: value.len() as u64 };
-        let len = u16::try_from(value.len()).map_err(|_| Error::caller(too_large))?;
-        let [hi, lo] = len.to_be_bytes();
-        self.put(&[tlv_type, hi, lo])?;
+        self.put_head(tlv_type, value.len())?;
         self.put(value)
+    }
+
+    fn put_head(&mut self, tlv_type: u8, len: usize) -> Result<()> {
+        let max = u64::from(u16::MAX);
+        let too_large = ErrorKind::TooLarge { field: "a TLV value", max, found: len as u64 };
+        let [hi, lo] = u16::try_from(len).map_err(|_| Error::caller(too_large))?.to_be_bytes();
+        self.put(&[tlv_type, hi, lo])
     }
 
     fn put_pad(&mut self, pad: Option<u16>) -> Result<()> {

@@ -73,6 +73,7 @@ impl fmt::Display for Kind {
 /// The type of the payload's elements, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Element {
     /// Bytes with a structure of their own.
     Structured = 0,
@@ -141,6 +142,7 @@ impl Element {
 /// The frame parser trusts `payload_len` alone, and only after comparing it with the bytes that are there;
 /// whether `rows`, `dim` and `element` give that length is for the kind's typed view to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config {
     /// What the frame carries.
     pub kind: Kind,

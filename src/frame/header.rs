@@ -43,7 +43,7 @@ impl<'a> FrameHeader<'a> {
 
     /// The lengths of the header at the start of `bytes` and of the payload it announces. Steps 1 to 4 are
     /// checked, and so is nothing of CONFIG_V1.
-    #[cfg(feature = "std")]
+    #[cfg(feature = "alloc")]
     pub(crate) fn measure(bytes: &'a [u8]) -> Result<(u64, u64)> {
         let fields = Fields::read_from(&mut Reader::new(bytes, 0))?;
         Ok((u64::from(fields.places.payload), fields.config.payload_len.get()))

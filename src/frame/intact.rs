@@ -38,6 +38,23 @@ pub struct IntactFrame<'a> {
     places: Places,
 }
 
+/// A checked frame that does not hold on to its bytes, so that their owner may hand it out later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Detached {
+    len: usize,
+    context: Option<(u32, u32)>,
+    config: Config,
+    flags: Option<Flags>,
+    places: Places,
+}
+
+impl Detached {
+    /// The frame's length in bytes.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+}
+
 /// Where the TLVs start.
 pub(super) const TLVS_AT: u32 = 12;
 
@@ -134,6 +151,29 @@ impl<'a> IntactFrame<'a> {
     /// CONFIG_V1.
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// See [`Frame::detach`].
+    pub(super) fn detach(&self) -> Detached {
+        let context = self.context.map(|json| {
+            let start = self.tlv(TlvType::CONTEXT).map_or(0, |tlv| place_of(tlv.value_offset()));
+            (start, start.saturating_add(json.len() as u32))
+        });
+        Detached {
+            len: self.bytes.len(),
+            context,
+            config: self.config,
+            flags: self.flags,
+            places: self.places,
+        }
+    }
+
+    /// See [`Frame::attach`].
+    pub(super) fn attach(detached: Detached, bytes: &'a [u8]) -> Self {
+        let Detached { len, context, config, flags, places } = detached;
+        let bytes = bytes.get(..len).unwrap_or_default();
+        let context = context.and_then(|(start, end)| bytes.get(start as usize..end as usize));
+        Self { bytes, context, config, flags, places }
     }
 
     /// What the frame carries.

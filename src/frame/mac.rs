@@ -74,6 +74,11 @@ impl fmt::Debug for Key {
 pub struct AuthenticatedFrame<'a>(Frame<'a>);
 
 impl<'a> AuthenticatedFrame<'a> {
+    /// A frame that was verified where it stands, and attached again.
+    pub(crate) const fn attached(frame: Frame<'a>) -> Self {
+        Self(frame)
+    }
+
     /// The frame inside, as any checked frame.
     pub const fn into_frame(self) -> Frame<'a> {
         self.0

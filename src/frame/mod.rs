@@ -12,6 +12,7 @@
 mod build;
 mod config;
 mod context;
+mod context_ref;
 mod crc;
 mod digest;
 mod header;
@@ -24,12 +25,14 @@ mod route;
 mod tlv;
 mod view;
 
+pub(crate) use build::Part;
 pub use build::{ALL_TLVS, FrameBuilder};
 pub use config::{Config, Element, Flags, Kind};
 #[cfg(feature = "alloc")]
 pub use context::Context;
 pub use context::ContextHash;
 pub(crate) use context::check_same_but_dim;
+pub use context_ref::ContextRef;
 pub use crc::{Crc16, crc16};
 pub use header::FrameHeader;
 pub use intact::IntactFrame;
@@ -43,6 +46,7 @@ pub use view::{Frame, Frames};
 pub const MAGIC: [u8; 4] = *b"BIT\x01";
 
 pub(crate) use digest::sha256;
+pub(crate) use intact::Detached;
 #[cfg(any(test, feature = "alloc"))]
 pub(crate) use tlv::{LengthRule, length_rule};
 #[cfg(feature = "std")]

@@ -5,7 +5,7 @@ use core::iter::FusedIterator;
 use core::ops::Deref;
 
 use super::context::ContextHash;
-use super::intact::IntactFrame;
+use super::intact::{Detached, IntactFrame};
 #[cfg(any(test, feature = "std"))]
 use crate::arch::sha256::{BATCH, sha256_many};
 use crate::error::{Error, ErrorKind, Result};
@@ -66,6 +66,16 @@ impl<'a> Frame<'a> {
             let end = frame.as_bytes().len() as u64;
             Err(Error::new(ErrorKind::TrailingBytes { count: rest.len() as u64 }, end))
         }
+    }
+
+    /// The frame without its bytes, for [`attach`](Self::attach).
+    pub(crate) fn detach(&self) -> Detached {
+        self.0.detach()
+    }
+
+    /// The frame that was detached; `bytes` begin with its bytes.
+    pub(crate) fn attach(detached: Detached, bytes: &'a [u8]) -> Self {
+        Self(IntactFrame::attach(detached, bytes))
     }
 
     /// DIGEST_V1: SHA-256 over the frame without its digest, MAC and padding. Checked.

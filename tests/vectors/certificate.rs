@@ -6,7 +6,7 @@ use bitwire::engram::certificate::{
 use bitwire::{Error, ErrorKind};
 use serde_json::{Value, json};
 
-use super::{cases, f32_hex, from_hex, hex, hold};
+use super::{Held, each, f32_hex, from_hex, hex, hold};
 
 /// One word and how often, if it is always the same; else all of them.
 fn listed(vector: HalfVector<'_>) -> Value {
@@ -102,11 +102,9 @@ fn written(case: &Value) -> Result<Value, Error> {
     Ok(json!({ "hex": hex(&bytes) }))
 }
 
-#[test]
-fn certificates() {
-    let cases = cases("certificate.json");
-    assert!(cases.len() > 200, "{}", cases.len());
-    for case in &cases {
+#[cfg_attr(test, test)]
+pub(crate) fn certificates() -> Held {
+    each("certificate.json", 200, |case| {
         let bytes = || from_hex(case["hex"].as_str().unwrap());
         let told = |layout| {
             let bytes = bytes();
@@ -120,5 +118,5 @@ fn certificates() {
             "certificate-write" => hold(case, written(case)),
             view => panic!("{view}"),
         }
-    }
+    })
 }

@@ -5,7 +5,7 @@ use bitwire::engram::index::Index;
 use bitwire::engram::state::{Cache, Envelope, Known, Layout, State, Stream, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::{cases, f32_hex, from_hex, hex, hold};
+use super::{Held, each, f32_hex, from_hex, hex, hold};
 
 fn envelope_view(envelope: &Envelope<'_>) -> Value {
     let mut view = Map::from_iter([("kind".to_owned(), json!(envelope.kind()))]);
@@ -99,11 +99,9 @@ fn state_view(state: &State<'_>, blob: &[u8]) -> Value {
     })
 }
 
-#[test]
-fn states() {
-    let cases = cases("state.json");
-    assert!(cases.len() > 700, "{}", cases.len());
-    for case in &cases {
+#[cfg_attr(test, test)]
+pub(crate) fn states() -> Held {
+    each("state.json", 700, |case| {
         let blob = from_hex(case["hex"].as_str().unwrap());
         let layout = case["layout"].as_str().map(|layout| layout.parse().unwrap());
         let known = Known { arch: case["arch"].as_str(), layout };
@@ -120,7 +118,7 @@ fn states() {
             assert_eq!(&found, layouts, "{}", case["id"]);
         }
         hold(case, found.map(|state| state_view(&state, &blob)));
-    }
+    })
 }
 
 fn index_view(index: &Index<'_>) -> Value {
@@ -154,12 +152,10 @@ fn index_view(index: &Index<'_>) -> Value {
     })
 }
 
-#[test]
-fn indexes() {
-    let cases = cases("engram_index.json");
-    assert!(cases.len() > 300, "{}", cases.len());
-    for case in &cases {
+#[cfg_attr(test, test)]
+pub(crate) fn indexes() -> Held {
+    each("engram_index.json", 300, |case| {
         let bytes = from_hex(case["hex"].as_str().unwrap());
         hold(case, Index::parse_exact(&bytes).map(|index| index_view(&index)));
-    }
+    })
 }

@@ -10,7 +10,7 @@ use bitwire::mirror::Scalar;
 use bitwire::{Error, ErrorKind};
 use serde_json::{Value, json};
 
-use super::{cases, f64_hex, from_hex, hex, hold};
+use super::{Held, each, f64_hex, from_hex, hex, hold};
 
 fn gist_view(gist: &GistView<'_>) -> Value {
     let KeyShape { layers, heads, tokens, head_dim } = gist.shape();
@@ -150,11 +150,9 @@ fn run(case: &Value) -> Result<Value, Error> {
     Ok(json!({ "start": run.start, "length": run.len() }))
 }
 
-#[test]
-fn gists() {
-    let cases = cases("gist.json");
-    assert!(cases.len() > 800, "{}", cases.len());
-    for case in &cases {
+#[cfg_attr(test, test)]
+pub(crate) fn gists() -> Held {
+    each("gist.json", 800, |case| {
         let input = |name: &str| from_hex(case[name].as_str().unwrap());
         match case["view"].as_str().unwrap() {
             "gist" => {
@@ -187,5 +185,5 @@ fn gists() {
             "run" => hold(case, run(case)),
             view => panic!("{view}"),
         }
-    }
+    })
 }

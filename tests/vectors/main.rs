@@ -1,15 +1,19 @@
 //! Holds the library to spec/vectors, which were made from the documents alone.
+//!
+//! tests/targets has the same source as a module, and runs it where there is no test harness.
 #![cfg(all(feature = "alloc", feature = "hmac"))]
 
-mod certificate;
-mod engram;
-mod gist;
-#[cfg(feature = "std")]
-mod ledger;
-mod mirror;
-mod whitening;
+pub(crate) mod certificate;
+pub(crate) mod engram;
+pub(crate) mod gist;
+pub(crate) mod ledger;
+pub(crate) mod mirror;
+pub(crate) mod whitening;
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::fmt;
+use std::panic;
+use std::sync::Once;
 
 use bitwire::beacon::mu16::{self, Step};
 use bitwire::beacon::stats::Sigma;
@@ -18,10 +22,77 @@ use bitwire::frame::{Context, Frame, Key, TlvType};
 use bitwire::{Error, ErrorKind};
 use serde_json::{Value, json};
 
-fn cases(file: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("spec/vectors").join(file);
-    let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    file["cases"].as_array().unwrap().clone()
+#[cfg(target_arch = "wasm32")]
+use crate::say;
+
+/// To standard error, which wasm32-unknown-unknown does not have.
+#[cfg(not(target_arch = "wasm32"))]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Every file of spec/vectors; within the program, as not every target has files.
+macro_rules! files {
+    ($($name:literal)*) => {
+        const FILES: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../spec/vectors/", $name)))),*];
+    };
+}
+
+files! {
+    "beacon.json" "certificate.json" "chunk.json" "context.json" "engram_index.json" "frame.json" "gist.json"
+    "index.json" "ledger.json" "mirror.json" "mu16.json" "pack.json" "proof.json" "state.json" "whitening.json"
+}
+
+#[cfg(test)]
+#[test]
+fn no_file_is_forgotten() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("spec/vectors");
+    let names =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.ends_with(".json")).collect();
+    names.sort();
+    assert!(names.iter().eq(FILES.iter().map(|(name, _)| name)), "{names:?}");
+}
+
+/// A file all of whose cases held.
+pub(crate) struct Held {
+    pub(crate) file: &'static str,
+    pub(crate) cases: usize,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:20}{:5} cases hold", self.file, self.cases)
+    }
+}
+
+impl std::process::Termination for Held {
+    fn report(self) -> std::process::ExitCode {
+        println!("{self}");
+        std::process::ExitCode::SUCCESS
+    }
+}
+
+thread_local! {
+    static CASE: RefCell<String> = RefCell::new("no case".to_owned());
+}
+
+/// Checks each case of a file, of which there have to be more than so many. A panic names the case.
+fn each(file: &'static str, more_than: usize, check: impl Fn(&Value)) -> Held {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        panic::set_hook(Box::new(|panic| say(&format!("{}: {panic}", CASE.with_borrow(String::clone)))));
+    });
+    let (_, text) = FILES.iter().find(|(name, _)| *name == file).unwrap();
+    let text: Value = serde_json::from_str(text).unwrap();
+    let cases = text["cases"].as_array().unwrap();
+    assert!(cases.len() > more_than, "{}", cases.len());
+    for case in cases {
+        CASE.set(format!("{file}, case {}", case["id"]));
+        check(case);
+    }
+    CASE.set("no case".to_owned());
+    Held { file, cases: cases.len() }
 }
 
 fn from_hex(text: &str) -> Vec<u8> {
@@ -132,11 +203,9 @@ fn beacon_view(beacon: &Beacon<'_>) -> Value {
     })
 }
 
-#[test]
-fn frames() {
-    let cases = cases("frame.json");
-    assert!(cases.len() > 400, "{}", cases.len());
-    for case in &cases {
+#[cfg_attr(test, test)]
+pub(crate) fn frames() -> Held {
+    each("frame.json", 400, |case| {
         let bytes = from_hex(case["hex"].as_str().unwrap());
         match case["view"].as_str().unwrap() {
             "frame" => hold(case, Frame::parse_exact(&bytes).map(|frame| frame_view(&frame))),
@@ -155,14 +224,12 @@ fn frames() {
         if let Ok(frame) = Frame::parse_exact(&bytes) {
             assert_eq!(frame.to_builder().encode().unwrap(), bytes, "{}", case["id"]);
         }
-    }
+    })
 }
 
-#[test]
-fn beacons() {
-    let cases = cases("beacon.json");
-    assert!(cases.len() > 400, "{}", cases.len());
-    for case in &cases {
+#[cfg_attr(test, test)]
+pub(crate) fn beacons() -> Held {
+    each("beacon.json", 400, |case| {
         let bytes = from_hex(case["hex"].as_str().unwrap());
         let frame = Frame::parse_exact(&bytes);
         let beacon = frame.and_then(|frame| Beacon::from_frame(&frame));
@@ -173,14 +240,12 @@ fn beacons() {
             assert_eq!(results.to_text().unwrap().as_bytes(), tlv.value, "{}", case["id"]);
         }
         hold(case, beacon.map(|beacon| beacon_view(&beacon)));
-    }
+    })
 }
 
-#[test]
-fn contexts() {
-    let cases = cases("context.json");
-    assert!(cases.len() > 200, "{}", cases.len());
-    for case in &cases {
+#[cfg_attr(test, test)]
+pub(crate) fn contexts() -> Held {
+    each("context.json", 200, |case| {
         let bytes = from_hex(case["hex"].as_str().unwrap());
         let context = Context::parse(&bytes).map(|context| {
             let parsed: Value = serde_json::from_str(context.as_str()).unwrap();
@@ -193,14 +258,12 @@ fn contexts() {
             })
         });
         hold(case, context);
-    }
+    })
 }
 
-#[test]
-fn mu16_values() {
-    let cases = cases("mu16.json");
-    assert!(cases.len() > 100, "{}", cases.len());
-    for case in &cases {
+#[cfg_attr(test, test)]
+pub(crate) fn mu16_values() -> Held {
+    each("mu16.json", 100, |case| {
         let id = &case["id"];
         let list = |name: &str| case[name].as_array().unwrap().clone();
         let values: Vec<f32> = list("x_hex")
@@ -229,7 +292,7 @@ fn mu16_values() {
                     Ok(saturated) => saturated,
                     Err(error) => {
                         refusal(error);
-                        continue;
+                        return;
                     }
                 };
                 assert_eq!(json!(saturated), case["saturated"], "{id}");
@@ -248,5 +311,5 @@ fn mu16_values() {
             }
             view => panic!("{view}"),
         }
-    }
+    })
 }

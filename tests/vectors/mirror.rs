@@ -7,7 +7,7 @@ use bitwire::{Error, ErrorKind};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
-use super::{cases, f64_hex, from_hex, hex, hold};
+use super::{Held, each, f64_hex, from_hex, hex, hold};
 
 fn blocks_view(blocks: &Blocks<'_>) -> Value {
     let shape = blocks.shape();
@@ -134,11 +134,9 @@ fn apply(mirror: &[u8], master: &[u8]) -> Result<Value, Error> {
     applied.map(|()| json!({ "agent": hex(&agent) }))
 }
 
-#[test]
-fn mirrors() {
-    let cases = cases("mirror.json");
-    assert!(cases.len() > 800, "{}", cases.len());
-    for case in &cases {
+#[cfg_attr(test, test)]
+pub(crate) fn mirrors() -> Held {
+    each("mirror.json", 800, |case| {
         let input = |name: &str| from_hex(case[name].as_str().unwrap());
         match case["view"].as_str().unwrap() {
             "blocks" => {
@@ -160,5 +158,5 @@ fn mirrors() {
             "apply" => hold(case, apply(&input("hex"), &input("master_hex"))),
             view => panic!("{view}"),
         }
-    }
+    })
 }

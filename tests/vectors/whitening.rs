@@ -4,7 +4,7 @@ use bitwire::engram::whitening::Whitening;
 use bitwire::frame::Frame;
 use serde_json::{Value, json};
 
-use super::{cases, f32_hex, from_hex, hex, hold};
+use super::{Held, each, f32_hex, from_hex, hex, hold};
 
 fn whitening_view(whitening: &Whitening<'_>) -> Value {
     let bytes =
@@ -20,11 +20,9 @@ fn whitening_view(whitening: &Whitening<'_>) -> Value {
     })
 }
 
-#[test]
-fn whitenings() {
-    let cases = cases("whitening.json");
-    assert!(cases.len() > 120, "{}", cases.len());
-    for case in &cases {
+#[cfg_attr(test, test)]
+pub(crate) fn whitenings() -> Held {
+    each("whitening.json", 120, |case| {
         let bytes = from_hex(case["hex"].as_str().unwrap());
         let whitening = Frame::parse_exact(&bytes).and_then(|frame| Whitening::from_frame(&frame));
         match case["view"].as_str().unwrap() {
@@ -40,5 +38,5 @@ fn whitenings() {
             }
             view => panic!("{view}"),
         }
-    }
+    })
 }

@@ -1,0 +1,5 @@
+//! The checks, where a program can be started.
+
+fn main() {
+    bitwire_targets::run(|line| println!("{line}"));
+}
