@@ -53,12 +53,15 @@ build() {
     /usr/bin/cargo build --quiet --release -Zbuild-std=core --target "$target" --target-dir "$target_dir" "$@"
 }
 
-# run FILE OPTION...: a program that hangs, as one does whose stack leaves the RAM, fails too.
+# run FILE INPUT: INPUT comes over the UART, and what is sent goes to the file $uart.out; stdout has what the program says. A program
+# that hangs, as one does whose stack leaves the RAM, fails too.
+uart=$(mktemp -d)/uart
+trap 'rm -rf "${uart%/*}"' EXIT
 run() {
-  local file=$1
-  shift
-  timeout 120 qemu-system-arm -cpu cortex-m3 -machine lm3s6965evb -nographic -monitor none \
-    -semihosting-config enable=on,target=native -kernel "$file" "$@" </dev/null
+  cp "$2" "$uart.in"
+  : >"$uart.out"
+  timeout 120 qemu-system-arm -cpu cortex-m3 -machine lm3s6965evb -display none -monitor none -serial "pipe:$uart" \
+    -semihosting-config enable=on,target=native -kernel "$1" </dev/null
 }
 
 # section FILE NAME: the section's bytes.
@@ -86,9 +89,9 @@ if [ -n "$missing" ]; then
 fi
 
 if [ "$mode" != budgets ]; then
-  build thumbv7m-none-eabi "$flags" --bin edge "${options[@]}"
-  run "$target_dir/thumbv7m-none-eabi/release/edge" \
-    -chardev "file,id=uart,path=${EDGE_UART_OUT:-/dev/null},input-path=data/stream.bin" -serial chardev:uart
+  build thumbv7m-none-eabi "$flags" --features edge --bin edge "${options[@]}"
+  run "$target_dir/thumbv7m-none-eabi/release/edge" data/stream.bin
+  cp "$uart.out" "${EDGE_UART_OUT:-/dev/null}"
   exit
 fi
 
@@ -111,7 +114,7 @@ for target in thumbv6m-none-eabi thumbv7m-none-eabi; do
     baseline=$(section "$built/budget-nothing" .text)
     for job in nothing parse hmac frame chunk beacon; do
       file=$built/budget-$job
-      stack=$(run "$file" -serial none 2>/dev/null) || { echo "$job failed on the device" >&2; exit 1; }
+      stack=$(run "$file" /dev/null 2>/dev/null) || { echo "$job failed on the device" >&2; exit 1; }
       text=$(section "$file" .text) stack=$((10#$stack))
       panics=$(nm --demangle "$file" | grep -c core::panicking || true)
       printf '%-19s %-8s %-8s %-8s %6d %9d %10d %6d %d\n' "$target" "$settings" "$job" "${features[$job]}" "$text" \

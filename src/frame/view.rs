@@ -169,7 +169,7 @@ impl FusedIterator for Frames<'_> {}
 mod tests {
     extern crate alloc;
     use super::*;
-    use crate::frame::{Element, FrameBuilder, crc16};
+    use crate::frame::{Config, Element, FrameBuilder, Kind, TlvType, crc16, sha256};
     use alloc::{vec, vec::Vec};
 
     /// What [`Frame::parse`] says, by way of a batch.
@@ -237,7 +237,8 @@ mod tests {
     fn wrong_flags_and_a_wrong_hash_are_a_wrong_hash() {
         let mut bytes = frame(b"payload", true);
         let (parsed, _) = Frame::parse(&bytes).unwrap();
-        let (flags, digest) = (parsed.places.flags as usize, parsed.places.digest as usize + 1);
+        let digest = parsed.tlv(TlvType::DIGEST).unwrap().value_offset() as usize + 1;
+        let flags = parsed.flags_place() as usize;
         // AUTHENTICATED, though there is no HMAC_V1.
         bytes[flags + 3] ^= 1;
         fix_crc(&mut bytes);

@@ -5,9 +5,9 @@
 use core::panic::PanicInfo;
 
 use bitwire::beacon::{Beacon, mu16};
-use bitwire::frame::{Frame, IntactFrame};
 #[cfg(feature = "hmac")]
 use bitwire::frame::Key;
+use bitwire::frame::{Frame, IntactFrame};
 use bitwire::ledger::{Chunk, Claim, Digest, Proof};
 use bitwire::{Error, ErrorKind, Result};
 use cortex_m_semihosting::{debug, hio};
@@ -18,6 +18,9 @@ pub mod stack;
 /// As they came over a wire: chunk 1 of a ledger of 3, and the proof for it.
 pub static CHUNK: &[u8; 290] = include_bytes!("../../../tests/data/ledger/chunk1.bit");
 pub static PROOF: &[u8; 88] = include_bytes!("../../../tests/data/ledger/chunk1.proof");
+/// The whole ledger, and its index.
+pub static LEDGER: &[u8; 870] = include_bytes!("../data/ledger.bit");
+pub static INDEX: &[u8; 273] = include_bytes!("../data/index.bit");
 /// A beacon, and the same with a MAC.
 pub static BEACON: &[u8; 2659] = include_bytes!("../../../tests/data/beacon.bit");
 pub static SIGNED: &[u8; 2695] = include_bytes!("../data/signed.bit");

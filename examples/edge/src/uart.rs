@@ -17,19 +17,18 @@ const ENABLE: u32 = 1 | 1 << 8 | 1 << 9;
 /// So many looks at an empty receiver are an idle line.
 const IDLE: u32 = 1 << 20;
 
-/// The one owner of the port.
+/// The port, switched on.
 pub struct Uart(());
 
 impl Uart {
-    pub fn take() -> Option<Self> {
-        cortex_m::singleton!(: () = ())?;
-        // SAFETY: a register of the board's UART0, aligned, that nobody else writes: the singleton above exists once.
+    pub fn enable() -> Self {
+        // SAFETY: a register of the board's UART0, aligned. It is no memory: what it does to the port breaks nobody's borrows.
         unsafe { CONTROL.write_volatile(ENABLE) };
-        Some(Self(()))
+        Self(())
     }
 
     fn flag(&self, bit: u32) -> bool {
-        // SAFETY: a register of the board's UART0, aligned; reading it changes nothing.
+        // SAFETY: as above, and reading it changes nothing.
         (unsafe { FLAGS.read_volatile() }) & bit != 0
     }
 }
@@ -53,8 +52,7 @@ impl Read for Uart {
             if self.flag(RECEIVE_EMPTY) {
                 break;
             }
-            // SAFETY: a register of the board's UART0, aligned; reading it takes the byte that is there, which this borrow of
-            // the port's owner is entitled to.
+            // SAFETY: as above; reading it takes the byte that is there.
             *byte = unsafe { DATA.read_volatile() } as u8;
             taken += 1;
         }
@@ -66,8 +64,7 @@ impl Write for Uart {
     fn write(&mut self, buf: &[u8]) -> Result<usize, Infallible> {
         for &byte in buf {
             while self.flag(TRANSMIT_FULL) {}
-            // SAFETY: a register of the board's UART0, aligned; writing it sends the byte, which this borrow of the port's
-            // owner is entitled to.
+            // SAFETY: as above; writing it sends the byte.
             unsafe { DATA.write_volatile(u32::from(byte)) };
         }
         Ok(buf.len())

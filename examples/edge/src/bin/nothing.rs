@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 
-use bitwire_edge::{measure};
+use bitwire_edge::measure;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
