@@ -70,12 +70,12 @@ impl<'a> Beacon<'a> {
     }
 
     /// Rows of the payload: 1 for the beacon of a window.
-    pub const fn rows(&self) -> u32 {
+    pub fn rows(&self) -> u32 {
         self.frame.config().rows
     }
 
     /// Components of a vector.
-    pub const fn dim(&self) -> u32 {
+    pub fn dim(&self) -> u32 {
         self.frame.config().dim
     }
 

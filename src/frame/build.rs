@@ -8,10 +8,11 @@ use super::config::{Config, Flags, Kind};
 use super::context::ContextHash;
 use super::crc::crc16;
 use super::digest::{HashRaw, sha256};
+use super::intact::DIGEST_FREE_SIZE;
 #[cfg(feature = "hmac")]
 use super::mac::Key;
 use super::tlv::{TlvType, length_rule};
-use super::view::{DIGEST_FREE_SIZE, Frame};
+use super::view::Frame;
 use crate::error::{Error, ErrorKind, Result};
 
 /// As many TLVs as a frame can hold besides those the builder writes itself; see [`Frame::to_builder`].

@@ -7,12 +7,12 @@ use super::config::ConfigRaw;
 use super::config::{Config, Kind};
 use super::context::ContextHash;
 use super::digest::HashRaw;
+#[cfg(feature = "std")]
+use super::intact::read_magic_and_ctx;
+use super::intact::{CONFIG_VALUE_AT, Fields, Places, TLVS_AT, hash_at};
 #[cfg(any(feature = "std", feature = "hmac"))]
 use super::tlv::TlvType;
 use super::tlv::{Tlv, Tlvs};
-#[cfg(feature = "std")]
-use super::view::read_magic_and_ctx;
-use super::view::{CONFIG_VALUE_AT, Fields, Places, TLVS_AT, hash_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::Reader;
 

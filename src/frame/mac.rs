@@ -4,10 +4,13 @@
 use core::fmt;
 use core::ops::Deref;
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::KeyInit;
+use hmac::block_api::HmacCore;
+use hmac::digest::block_api::{Buffer, FixedOutputCore, UpdateCore};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use super::intact::IntactFrame;
 use super::view::Frame;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -16,30 +19,31 @@ use crate::error::{Error, ErrorKind, Result};
 /// Holds the keyed hash states rather than the key, so that each frame costs no key set-up; they are wiped on
 /// drop and never printed. Keys that differ only in trailing zero bytes are the same key under HMAC.
 #[derive(Clone)]
-pub struct Key(Hmac<Sha256>);
+pub struct Key(HmacCore<Sha256>);
 
 impl Key {
     /// # Errors
     /// [`ErrorKind::KeyLength`] outside 16 to 64 bytes: shorter keys can be guessed, and longer ones would be
     /// hashed first, so that a key and its hash were the same key.
+    #[inline(never)] // its buffers would stay on its caller's stack
     pub fn new(bytes: &[u8]) -> Result<Self> {
         let refused = Error::caller(ErrorKind::KeyLength { found: bytes.len() as u64 });
         if !(16..=64).contains(&bytes.len()) {
             return Err(refused);
         }
-        Hmac::new_from_slice(bytes).map(Self).map_err(|_| refused)
+        HmacCore::new_from_slice(bytes).map(Self).map_err(|_| refused)
     }
 
-    fn keyed(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
-        let mut mac = self.0.clone();
-        for part in parts {
-            mac.update(part);
-        }
-        mac
-    }
-
+    #[inline(never)] // as above
     pub(crate) fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
-        self.keyed(parts).finalize().into_bytes().into()
+        let mut mac = self.0.clone();
+        let mut buffer = Buffer::<HmacCore<Sha256>>::default();
+        for part in parts {
+            buffer.digest_blocks(part, |blocks| mac.update_blocks(blocks));
+        }
+        let mut out = Default::default();
+        mac.finalize_fixed_core(&mut buffer, &mut out);
+        out.into()
     }
 
     /// Constant-time comparison, by words: byte by byte it costs a sixth of the whole HMAC of a small frame.
@@ -97,14 +101,29 @@ impl<'a> Frame<'a> {
     /// caller who has a key; [`ErrorKind::Hmac`] where it does not match. Both stand where HMAC_V1's hash
     /// stands, or where HMAC_V1 would.
     pub fn verify(self, key: &Key) -> Result<AuthenticatedFrame<'a>> {
+        self.check_hmac(key)?;
+        Ok(AuthenticatedFrame(self))
+    }
+}
+
+impl IntactFrame<'_> {
+    /// Verifies HMAC_V1 under `key`, in constant time. It covers everything from ctx to the payload, so whoever has the
+    /// key wrote all of it; that its ctx and its DIGEST_V1 are the hashes they have to be is then that author's word.
+    ///
+    /// # Errors
+    /// Steps 12 and 14 of spec/frame.md, "Order of checks": [`ErrorKind::DigestMissing`], [`ErrorKind::FlagsHmac`]; then
+    /// those of [`Frame::verify`].
+    pub fn verify(&self, key: &Key) -> Result<()> {
+        self.check_digest_there()?;
+        self.check_flags()?;
+        self.check_hmac(key)
+    }
+
+    fn check_hmac(&self, key: &Key) -> Result<()> {
         let Some((tag, offset)) = self.hmac() else {
             return Err(Error::new(ErrorKind::HmacMissing, self.hmac_place()));
         };
-        if key.verify(&self.hmac_input(), tag) {
-            Ok(AuthenticatedFrame(self))
-        } else {
-            Err(Error::new(ErrorKind::Hmac, offset))
-        }
+        if key.verify(&self.hmac_input(), tag) { Ok(()) } else { Err(Error::new(ErrorKind::Hmac, offset)) }
     }
 }
 

@@ -4,7 +4,8 @@
 //! frame = magic(4) ctx(8) tlv... END payload crc16(2)
 //! ```
 //!
-//! [`Frame::parse`] checks everything that can be checked without a key and hands out a zero-copy view;
+//! [`Frame::parse`] checks everything that can be checked without a key and hands out a zero-copy view
+//! ([`IntactFrame`]: without the hashes, for small devices);
 //! `Frame::verify` (feature `hmac`) turns it into an `AuthenticatedFrame`; [`FrameBuilder`] writes. The bytes
 //! are stated in spec/frame.md.
 
@@ -15,6 +16,7 @@ mod context_ref;
 mod crc;
 mod digest;
 mod header;
+mod intact;
 #[cfg(feature = "alloc")]
 mod json;
 #[cfg(feature = "hmac")]
@@ -33,6 +35,7 @@ pub(crate) use context::check_same_but_dim;
 pub use context_ref::ContextRef;
 pub use crc::{Crc16, crc16};
 pub use header::FrameHeader;
+pub use intact::IntactFrame;
 #[cfg(feature = "hmac")]
 pub use mac::{AuthenticatedFrame, Key};
 pub use route::RoutingKey;
@@ -43,9 +46,9 @@ pub use view::{Frame, Frames};
 pub const MAGIC: [u8; 4] = *b"BIT\x01";
 
 pub(crate) use digest::sha256;
+pub(crate) use intact::Detached;
 #[cfg(any(test, feature = "alloc"))]
 pub(crate) use tlv::{LengthRule, length_rule};
-pub(crate) use view::Detached;
 #[cfg(feature = "std")]
 pub(crate) use view::check_digests;
 #[cfg(test)]
@@ -54,4 +57,4 @@ pub(crate) use {
     digest::HashRaw,
 };
 #[cfg(feature = "alloc")]
-pub(crate) use {json::write_string, view::DIGEST_FREE_SIZE, view::payload_truncated};
+pub(crate) use {intact::DIGEST_FREE_SIZE, intact::payload_truncated, json::write_string};

@@ -5,9 +5,9 @@
 
 use core::hint::black_box;
 
-use bitwire_firmware::finish;
+use bitwire_edge::measure;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    finish(black_box(true))
+    measure(|| black_box(true))
 }
