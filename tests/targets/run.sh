@@ -71,12 +71,16 @@ built() {
 }
 
 build() {
-  local target features
+  local target features core=(--lib --manifest-path "$root/Cargo.toml" --no-default-features)
+  export CARGO_PROFILE_DEV_DEBUG=0
   for target in "${core_targets[@]}"; do
-    for features in "" hmac cobs,embedded-io,embedded-io-async,hmac simd,hmac; do
-      cargo_for "$target" core build --lib --manifest-path "$root/Cargo.toml" --no-default-features --features "$features"
+    for features in "" hmac cobs,embedded-io,embedded-io-async,hmac; do
+      cargo_for "$target" core build "${core[@]}" --features "$features"
       echo "$target builds with ${features:-no feature}"
     done
+    # As code without optimisation it takes many minutes to compile for a Cortex-M0, which gains nothing by it.
+    cargo_for "$target" core check "${core[@]}" --features simd,hmac
+    echo "$target checks with simd,hmac"
   done
 }
 
@@ -109,92 +113,6 @@ linux() {
 s390x() { linux s390x-unknown-linux-gnu s390x-linux-gnu-gcc "${FEATURES:-std}" qemu-s390x; }
 powerpc() { linux powerpc-unknown-linux-gnu powerpc-linux-gnu-gcc "${FEATURES:-std,simd}" qemu-ppc; }
 i686() { linux i686-unknown-linux-gnu i686-linux-gnu-gcc "${FEATURES:-std,simd}" qemu-i386 -cpu max; }
-
-missing() {
-  local msrv minor
-  msrv=$(sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' "$root/Cargo.toml")
-  minor=$(/usr/bin/rustc --version 2>/dev/null | sed -n 's/^rustc 1\.\([0-9]*\).*/\1/p' || true)
-  if [ "${minor:-0}" -lt "$msrv" ]; then
-    echo "Debian's rustc-web, 1.$msrv or later"
-  elif [ ! -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library" ]; then
-    echo "Debian's rust-web-src"
-  fi
-  [ -x /usr/bin/cargo ] || echo "Debian's cargo-web"
-}
-
-has_std() {
-  local dir
-  [ "${TARGETS_COMPILER:-}" != debian ] && dir=$(rustc --print target-libdir --target "$1" 2>/dev/null) && [ -d "$dir" ]
-}
-
-# LLVM's linker, by the name that rustc knows it by.
-wasm_linker() {
-  local host
-  command -v rust-lld && return
-  if command -v rustup >/dev/null && host=$(rustc -vV 2>/dev/null | sed -n 's/^host: //p'); then
-    host=$(rustc --print sysroot)/lib/rustlib/$host/bin/rust-lld
-    [ -x "$host" ] && echo "$host" && return
-  fi
-  command -v wasm-ld
-}
-
-# cargo for a target, with as much of the standard library built as there is need for.
-cargo_for() {
-  local target=$1 crates=$2
-  shift 2
-  if has_std "$target"; then
-    RUSTFLAGS="${RUSTFLAGS:-} -Dwarnings" cargo "$@" --quiet --target "$target"
-  else
-    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$@" --quiet --target "$target" --target-dir "$CARGO_TARGET_DIR/debian" \
-      -Zbuild-std="$crates" -Zbuild-std-features=
-  fi
-}
-
-# Where it puts its programs.
-built() {
-  if has_std "$1"; then echo "$CARGO_TARGET_DIR/$1/debug"; else echo "$CARGO_TARGET_DIR/debian/$1/debug"; fi
-}
-
-build() {
-  local target features
-  for target in "${core_targets[@]}"; do
-    for features in "" hmac cobs,embedded-io,embedded-io-async,hmac simd,hmac; do
-      cargo_for "$target" core build --lib --manifest-path "$root/Cargo.toml" --no-default-features --features "$features"
-      echo "$target builds with ${features:-no feature}"
-    done
-  done
-}
-
-wasm() {
-  local target=wasm32-unknown-unknown
-  export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER RUSTFLAGS
-  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(wasm_linker)
-  hold() {
-    RUSTFLAGS=$1 cargo_for $target std,panic_abort rustc --lib --crate-type cdylib --features "$2"
-    echo "$target $1"
-    node wasm.mjs "$(built $target)/bitwire_targets.wasm"
-  }
-  hold "" std
-  hold -Ctarget-feature=+simd128 std,simd
-}
-
-# A Linux of another machine: its target, its compiler for C, what runs its programs.
-linux() {
-  local target=$1 gcc=$2 name
-  shift 2
-  name=${target^^} name=${name//-/_}
-  # Static, so that the emulator needs no loader and no libraries.
-  export "CARGO_TARGET_${name}_LINKER=$gcc" RUSTFLAGS=-Ctarget-feature=+crt-static
-  for features in std std,simd; do
-    cargo_for "$target" std,panic_abort build --bin bitwire-targets --features $features
-    echo "$target"
-    "$@" "$(built "$target")/bitwire-targets"
-  done
-}
-
-s390x() { linux s390x-unknown-linux-gnu s390x-linux-gnu-gcc qemu-s390x; }
-powerpc() { linux powerpc-unknown-linux-gnu powerpc-linux-gnu-gcc qemu-ppc; }
-i686() { linux i686-unknown-linux-gnu i686-linux-gnu-gcc qemu-i386 -cpu max; }
 
 missing() {
   local job target
