@@ -7,6 +7,8 @@ use super::measure::{
 };
 use super::stats::{Moments, Sigma};
 use super::view::Beacon;
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::error::Result;
 
 /// A window of vectors of `DIM` components, measured row by row in memory of a fixed size: the mean and the variances of

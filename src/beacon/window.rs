@@ -13,6 +13,8 @@ use super::measure::{
 use super::mu16::Step;
 use super::results::Results;
 use super::stats::{Moments, Sigma, Summary};
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::frame::Context;
 #[cfg(feature = "hmac")]
