@@ -308,7 +308,6 @@ impl Iterator for Units<'_> {
 #[cfg(test)]
 mod tests {
     extern crate alloc;
-    use alloc::string::String;
     use alloc::vec::Vec;
 
     use super::*;
@@ -382,6 +381,8 @@ mod tests {
     #[cfg(feature = "alloc")]
     mod beside_the_owned {
         use proptest::prelude::*;
+
+        use alloc::string::String;
 
         use super::*;
         use crate::frame::Context;

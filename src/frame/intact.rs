@@ -476,6 +476,7 @@ fn place_of(offset: u64) -> u32 {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     extern crate alloc;
     use super::*;
