@@ -9,7 +9,9 @@ use defmt::{Format, Formatter, write};
 use crate::beacon::{Beacon, Step};
 use crate::engram::state::LayoutSet;
 use crate::error::{Error, Snippet};
-use crate::frame::{Config, ContextHash, ContextRef, Flags, Frame, FrameHeader, Kind, RoutingKey, Tlv};
+use crate::frame::{
+    Config, ContextHash, ContextRef, Flags, Frame, FrameHeader, IntactFrame, Kind, RoutingKey, Tlv,
+};
 
 impl Format for Error {
     /// As `Display`, with the kind's fields by name.
@@ -117,6 +119,13 @@ impl Format for FrameHeader<'_> {
         if self.has_hmac() {
             write!(f, ", with HMAC_V1");
         }
+    }
+}
+
+impl Format for IntactFrame<'_> {
+    /// Its header.
+    fn format(&self, f: Formatter<'_>) {
+        self.header().format(f);
     }
 }
 

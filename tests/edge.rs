@@ -52,8 +52,8 @@ fn run(arguments: &[&str], sent: &str) -> Output {
 
 /// What the firmware has to say of the line, by frames at the places where the manifest says they are.
 fn said_of_the_line() -> Vec<String> {
-    let line = read("examples/edge/data/stream.bin");
-    let manifest: Vec<Value> = serde_json::from_slice(&read("examples/edge/data/stream.json")).unwrap();
+    let line = read("tests/data/stream/line.bin");
+    let manifest: Vec<Value> = serde_json::from_slice(&read("tests/data/stream/line.json")).unwrap();
     let recovered: Vec<Event<Frame<'_>>> = Recover::new(&line).with_max_frame(LONGEST).collect();
     assert_eq!(recovered.len(), manifest.len());
     let key = Key::new(KEY).unwrap();

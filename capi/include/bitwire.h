@@ -149,7 +149,7 @@ enum bitwire_status
     BITWIRE_ERR_OTHER = 99,
     // A pointer is NULL or misaligned, or its length reaches past the end of the address space (as -1 does).
     BITWIRE_ERR_POINTER = 100,
-    // A struct that no successful call has filled: never passed to one, or emptied by one that failed.
+    // A struct that no successful call has filled: of zeros, or emptied by one that failed.
     BITWIRE_ERR_NOT_FILLED = 101,
     // A frame that is checked, but whose MAC was not verified, where a verified one is needed.
     BITWIRE_ERR_NOT_AUTHENTICATED = 102,
@@ -348,8 +348,8 @@ bitwire_status bitwire_frame_parse_exact(const uint8_t *bytes,
 // Verifies the frame's HMAC-SHA-256 under a key of 16 to 64 bytes, in constant time.
 //
 // `authenticated` is filled, or emptied on failure. A frame without a MAC is refused (`BITWIRE_ERR_HMAC_MISSING`), so that taking
-// it off leads nowhere. Of the key nothing is kept, and what was computed from it is wiped. `frame` may be
-// `&authenticated->frame`. Time: linear in the frame.
+// it off leads nowhere. The states computed from the key are wiped when the call ends; copies that computing them left on the
+// stack are not. `frame` may be `&authenticated->frame`. Time: linear in the frame.
 //
 // # Safety
 // `frame` points to a `bitwire_frame`, and the bytes it was parsed from are there, unchanged. `key_len` bytes at `key` can be read.

@@ -6,9 +6,9 @@ use bitwire::beacon::{Beacon, Reference};
 use bitwire::frame::Frame;
 use bitwire::{Error, ErrorKind};
 
-use crate::error::{Fault, bitwire_error, finish};
+use crate::error::{Fault, bitwire_error, check_error, finish};
 use crate::frame::{any_frame, authenticated_frame, bitwire_authenticated_frame, bitwire_frame};
-use crate::memory::{Slot, check_struct, output, pack, unpack};
+use crate::memory::{Slot, check_output, check_struct, pack, unpack, zeroed};
 use crate::status::bitwire_status;
 
 /// `sigma_kind`: the beacon carries nothing of the covariance.
@@ -166,7 +166,7 @@ unsafe fn open(
 ) -> bitwire_status {
     // SAFETY: as the caller promises.
     let slot = unsafe { Slot::emptied("beacon", beacon, bitwire_beacon::EMPTY) };
-    let result = slot.and_then(|slot| {
+    let result = check_error(error).and(slot).and_then(|slot| {
         slot.fill(bitwire_beacon::of(&Beacon::from_frame(&frame?)?, authenticated));
         Ok(())
     });
@@ -230,12 +230,13 @@ unsafe fn read(ptr: *const bitwire_beacon) -> Result<Beacon<'static>, Fault> {
     Ok(unsafe { unpack(&words) })
 }
 
-/// Calls `read_into` with room for the beacon's `dim` values.
+/// Calls `read_into` with room for the beacon's `dim` values, if it has that row.
 ///
 /// # Safety
 /// As [`bitwire_beacon_row`].
 unsafe fn values<T: Copy>(
     beacon: *const bitwire_beacon,
+    row: u32,
     out: *mut T,
     capacity: usize,
     error: *mut bitwire_error,
@@ -243,15 +244,19 @@ unsafe fn values<T: Copy>(
 ) -> bitwire_status {
     // SAFETY: as the caller promises.
     let beacon = unsafe { read(beacon) };
-    // Its length is not touched before it is known to suffice.
-    // SAFETY: as the caller promises.
-    let out = unsafe { output("out", out, capacity) };
-    let result = beacon.and_then(|beacon| {
-        let out = out?;
-        let (needed, available) = (u64::from(beacon.dim()), out.len() as u64);
+    // Nothing is written before all that can fail has been checked.
+    let result = check_error(error).and(beacon).and_then(|beacon| {
+        check_output("out", out, capacity)?;
+        let (needed, available) = (u64::from(beacon.dim()), capacity as u64);
         let too_small = Error::caller(ErrorKind::BufferTooSmall { needed, available });
-        let len = usize::try_from(needed).map_err(|_| too_small)?;
-        Ok(read_into(&beacon, out.get_mut(..len).ok_or(too_small)?)?)
+        let len = usize::try_from(needed).ok().filter(|&len| len <= capacity).ok_or(too_small)?;
+        if row >= beacon.rows() {
+            let expected = "row has to be below the beacon's rows";
+            return Err(Error::caller(ErrorKind::Argument { expected }).into());
+        }
+        // SAFETY: as the caller promises: `len` is not over `capacity`.
+        let out = unsafe { zeroed("out", out, len) }?;
+        Ok(read_into(&beacon, out)?)
     });
     // SAFETY: as the caller promises.
     unsafe { finish(error, result) }
@@ -273,7 +278,7 @@ pub unsafe extern "C" fn bitwire_beacon_row(
     error: *mut bitwire_error,
 ) -> bitwire_status {
     // SAFETY: as the caller promises.
-    unsafe { values(beacon, out, capacity, error, |beacon, out| beacon.dequantise_row_into(row, out)) }
+    unsafe { values(beacon, row, out, capacity, error, |beacon, out| beacon.dequantise_row_into(row, out)) }
 }
 
 /// One row of the payload as it is stored: integers in units of `beacon->step`. Otherwise as `bitwire_beacon_row`.
@@ -290,13 +295,11 @@ pub unsafe extern "C" fn bitwire_beacon_q(
     error: *mut bitwire_error,
 ) -> bitwire_status {
     let read_into = |beacon: &Beacon<'static>, out: &mut [i16]| {
-        let expected = "row has to be below the beacon's rows";
-        let row = beacon.row(row).ok_or(Error::caller(ErrorKind::Argument { expected }))?;
-        out.iter_mut().zip(row).for_each(|(out, q)| *out = q);
+        out.iter_mut().zip(beacon.row(row).into_iter().flatten()).for_each(|(out, q)| *out = q);
         Ok(())
     };
     // SAFETY: as the caller promises.
-    unsafe { values(beacon, out, capacity, error, read_into) }
+    unsafe { values(beacon, row, out, capacity, error, read_into) }
 }
 
 /// The beacon's mean vector: that of CALIB_STATS_V1 where it has one (`has_mu`), else the mean of the rows. Otherwise as
@@ -313,5 +316,5 @@ pub unsafe extern "C" fn bitwire_beacon_mean(
     error: *mut bitwire_error,
 ) -> bitwire_status {
     // SAFETY: as the caller promises.
-    unsafe { values(beacon, out, capacity, error, |beacon, out| beacon.mean_into(out)) }
+    unsafe { values(beacon, 0, out, capacity, error, |beacon, out| beacon.mean_into(out)) }
 }

@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 
 use bitwire::Error;
 
-use crate::memory::{check_struct, output, pack, unpack};
+use crate::memory::{check_struct, pack, unpack, zeroed};
 use crate::status::bitwire_status;
 
 /// What went wrong, and where. Plain data: it may be copied, and borrows nothing.
@@ -71,6 +71,11 @@ impl fmt::Display for Fault {
             Self::NotAuthenticated => f.write_str("the frame's MAC was not verified"),
         }
     }
+}
+
+/// Begins a call: nothing is done where what it comes to cannot be said. NULL is fine.
+pub(crate) fn check_error(error: *const bitwire_error) -> Result<(), Fault> {
+    if error.is_null() { Ok(()) } else { check_struct("error", error) }
 }
 
 /// Ends a call: says what it came to.
@@ -140,7 +145,7 @@ pub unsafe extern "C" fn bitwire_error_message(
     size: usize,
 ) -> usize {
     // SAFETY: as the caller promises.
-    let out = unsafe { output::<u8>("text", text.cast(), size) }.unwrap_or_default();
+    let out = unsafe { zeroed::<u8>("text", text.cast(), size) }.unwrap_or_default();
     let (nul, out) = match out.split_last_mut() {
         Some((nul, out)) => (Some(nul), out),
         None => (None, Default::default()),

@@ -1,13 +1,14 @@
 //! Frames: parsed, verified, routed.
 
 use core::mem::MaybeUninit;
+use core::num::NonZeroU64;
 use core::ptr;
 
-use bitwire::frame::{ContextHash, Frame, Key};
+use bitwire::frame::{ContextHash, Frame, Key, RoutingKey};
 use bitwire::{Error, ErrorKind};
 
-use crate::error::{Fault, bitwire_error, finish};
-use crate::memory::{Slot, check_struct, input, output, pack, unpack};
+use crate::error::{Fault, bitwire_error, check_error, finish};
+use crate::memory::{Slot, check_struct, input, pack, store, unpack};
 use crate::status::bitwire_status;
 
 /// `kind`: a drift beacon, or a quantised matrix.
@@ -204,7 +205,7 @@ unsafe fn parse_with(
     let slot = unsafe { Slot::emptied("frame", frame, bitwire_frame::EMPTY) };
     // SAFETY: as the caller promises; `'static` stands for as long as the frame is used.
     let bytes = unsafe { input("bytes", bytes, len) };
-    let result = slot.and_then(|slot| {
+    let result = check_error(error).and(slot).and_then(|slot| {
         slot.fill(bitwire_frame::of(&parse(bytes?)?, CHECKED));
         Ok(())
     });
@@ -252,8 +253,8 @@ pub unsafe extern "C" fn bitwire_frame_parse_exact(
 /// Verifies the frame's HMAC-SHA-256 under a key of 16 to 64 bytes, in constant time.
 ///
 /// `authenticated` is filled, or emptied on failure. A frame without a MAC is refused (`BITWIRE_ERR_HMAC_MISSING`), so that taking
-/// it off leads nowhere. Of the key nothing is kept, and what was computed from it is wiped. `frame` may be
-/// `&authenticated->frame`. Time: linear in the frame.
+/// it off leads nowhere. The states computed from the key are wiped when the call ends; copies that computing them left on the
+/// stack are not. `frame` may be `&authenticated->frame`. Time: linear in the frame.
 ///
 /// # Safety
 /// `frame` points to a `bitwire_frame`, and the bytes it was parsed from are there, unchanged. `key_len` bytes at `key` can be read.
@@ -274,7 +275,7 @@ pub unsafe extern "C" fn bitwire_frame_verify(
     let slot = unsafe { Slot::emptied("authenticated", authenticated, bitwire_authenticated_frame::EMPTY) };
     // SAFETY: as the caller promises; the slice is not kept.
     let key = unsafe { input("key", key, key_len) };
-    let result = slot.and_then(|slot| {
+    let result = check_error(error).and(slot).and_then(|slot| {
         let verified = frame?.verify(&Key::new(key?)?)?;
         slot.fill(bitwire_authenticated_frame { frame: bitwire_frame::of(&verified, AUTHENTICATED) });
         Ok(())
@@ -298,12 +299,9 @@ pub unsafe extern "C" fn bitwire_frame_routing_key(
 ) -> bitwire_status {
     // SAFETY: as the caller promises.
     let frame = unsafe { any_frame(frame) };
+    let key = check_error(error).and(frame).map(|frame| *frame.routing_key().as_bytes());
     // SAFETY: as the caller promises.
-    let out = unsafe { output("routing_key", routing_key, BITWIRE_ROUTING_KEY_LEN) };
-    let result = out.and_then(|out| {
-        out.copy_from_slice(frame?.routing_key().as_bytes());
-        Ok(())
-    });
+    let result = key.and_then(|key| unsafe { store("routing_key", routing_key, &key) });
     // SAFETY: as the caller promises.
     unsafe { finish(error, result) }
 }
@@ -323,14 +321,14 @@ pub unsafe extern "C" fn bitwire_routing_key_shard(
 ) -> bitwire_status {
     // SAFETY: as the caller promises.
     let key = unsafe { input("routing_key", routing_key, BITWIRE_ROUTING_KEY_LEN) };
-    // SAFETY: as the caller promises.
-    let out = unsafe { output("shard", shard, 1) };
-    let result = out.and_then(|out| {
-        let prefix = u64::from_be_bytes(key?.first_chunk().copied().unwrap_or_default());
+    let chosen = check_error(error).and(key).and_then(|key| {
         let none = Error::caller(ErrorKind::Argument { expected: "shards has to be 1 or more" });
-        out.fill(prefix.checked_rem(shards).ok_or(none)?);
-        Ok(())
+        let shards = NonZeroU64::new(shards).ok_or(none)?;
+        let key = key.first_chunk().copied().unwrap_or_default();
+        Ok(RoutingKey::from_bytes(key).shard(shards))
     });
+    // SAFETY: as the caller promises.
+    let result = chosen.and_then(|chosen| unsafe { store("shard", shard, &[chosen]) });
     // SAFETY: as the caller promises.
     unsafe { finish(error, result) }
 }
@@ -350,12 +348,9 @@ pub unsafe extern "C" fn bitwire_context_hash(
 ) -> bitwire_status {
     // SAFETY: as the caller promises.
     let json = unsafe { input("json", json, len) };
+    let hash = check_error(error).and(json).map(ContextHash::of);
     // SAFETY: as the caller promises.
-    let out = unsafe { output("ctx", ctx, BITWIRE_CTX_LEN) };
-    let result = out.and_then(|out| {
-        out.copy_from_slice(&ContextHash::of(json?).0);
-        Ok(())
-    });
+    let result = hash.and_then(|hash| unsafe { store("ctx", ctx, &hash.0) });
     // SAFETY: as the caller promises.
     unsafe { finish(error, result) }
 }
@@ -378,7 +373,7 @@ pub unsafe extern "C" fn bitwire_frame_check_context(
     let frame = unsafe { any_frame(frame) };
     // SAFETY: as the caller promises.
     let json = unsafe { input("json", json, len) };
-    let result = frame.and_then(|frame| {
+    let result = check_error(error).and(frame).and_then(|frame| {
         let json = json?;
         let same = match frame.context_json() {
             Some(own) => own == json,

@@ -24,18 +24,31 @@ pub(crate) unsafe fn input<'a, T>(name: &'static str, ptr: *const T, len: usize)
     Ok(unsafe { core::slice::from_raw_parts(ptr, len) })
 }
 
-/// Where the caller wants values written. `T` is a number type: C memory that nobody wrote to is good enough.
+/// Where the caller wants values written, all zeros: C memory may be memory that nobody wrote to. `T` is a number type.
 ///
 /// # Safety
 /// If `ptr` is not NULL, `len` values at `ptr` can be written, and nobody else uses them for `'a`.
-pub(crate) unsafe fn output<'a, T: Copy>(
+pub(crate) unsafe fn zeroed<'a, T: Copy>(
     name: &'static str,
     ptr: *mut T,
     len: usize,
 ) -> Result<&'a mut [T], Fault> {
     check(name, ptr, len)?;
-    // SAFETY: as in `input`; and the caller's promise covers writing, and that it is ours alone.
+    // SAFETY: not NULL, aligned and of a possible size, as checked; writable, as the caller promises.
+    unsafe { ptr.write_bytes(0, len) };
+    // SAFETY: as above; written, and for numbers zeros are a value; ours alone, as the caller promises.
     Ok(unsafe { core::slice::from_raw_parts_mut(ptr, len) })
+}
+
+/// Writes `values` to where the caller wants them.
+///
+/// # Safety
+/// If `ptr` is not NULL, as many values can be written there.
+pub(crate) unsafe fn store<T: Copy>(name: &'static str, ptr: *mut T, values: &[T]) -> Result<(), Fault> {
+    check(name, ptr, values.len())?;
+    // SAFETY: not NULL, aligned and of a possible size, as checked; writable, as the caller promises. They may overlap.
+    unsafe { ptr.copy_from(values.as_ptr(), values.len()) };
+    Ok(())
 }
 
 /// A struct of the caller's that is to be filled: emptied at once, so that nobody who overlooks an error finds
@@ -56,6 +69,11 @@ impl<T: Copy> Slot<T> {
         // SAFETY: checked by `emptied`, whose caller promised the rest.
         unsafe { self.0.write(value) }
     }
+}
+
+/// Checks that values can be written at `ptr`.
+pub(crate) fn check_output<T>(name: &'static str, ptr: *mut T, len: usize) -> Result<(), Fault> {
+    check(name, ptr, len)
 }
 
 /// Checks that a struct of the caller's can be read at `ptr`.

@@ -84,7 +84,7 @@ pub enum bitwire_status {
 
     /// A pointer is NULL or misaligned, or its length reaches past the end of the address space (as -1 does).
     BITWIRE_ERR_POINTER = 100,
-    /// A struct that no successful call has filled: never passed to one, or emptied by one that failed.
+    /// A struct that no successful call has filled: of zeros, or emptied by one that failed.
     BITWIRE_ERR_NOT_FILLED = 101,
     /// A frame that is checked, but whose MAC was not verified, where a verified one is needed.
     BITWIRE_ERR_NOT_AUTHENTICATED = 102,

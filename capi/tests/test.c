@@ -208,6 +208,22 @@ static void test_beacon(struct input input)
     REFUSED(bitwire_routing_key_shard(NULL, 1, &shard, &error), BITWIRE_ERR_POINTER, NOWHERE);
     REFUSED(bitwire_routing_key_shard(routing_key, 1, NULL, &error), BITWIRE_ERR_POINTER, NOWHERE);
     CHECK(shard == 5);
+    {
+        /* Where it cannot be said what went wrong, nothing is done. */
+        static unsigned char room[2 * sizeof(bitwire_error)];
+        bitwire_error *odd = (void *)(room + ((uintptr_t)room % 2 == 0));
+        bitwire_frame other = frame;
+
+        CHECK(bitwire_frame_parse_exact(input.bytes, input.len, &other, odd) == BITWIRE_ERR_POINTER);
+        CHECK(other.len == 0 && other.bytes == NULL);
+        shard = 5;
+        CHECK(bitwire_routing_key_shard(routing_key, 3, &shard, odd) == BITWIRE_ERR_POINTER);
+        CHECK(shard == 5);
+        memset(routing_key, 7, sizeof routing_key);
+        CHECK(bitwire_frame_routing_key(&frame, routing_key, odd) == BITWIRE_ERR_POINTER);
+        CHECK(routing_key[0] == 7 && routing_key[31] == 7);
+        CHECK(bitwire_frame_routing_key(&frame, routing_key, &error) == BITWIRE_OK);
+    }
     REFUSED(bitwire_frame_routing_key(NULL, routing_key, &error), BITWIRE_ERR_POINTER, NOWHERE);
     REFUSED(bitwire_frame_routing_key(&frame, NULL, &error), BITWIRE_ERR_POINTER, NOWHERE);
 

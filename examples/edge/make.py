@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the files of data/, or with --check compares them with what is there.
+"""Writes the files of data/ and those of tests/data/stream/, or with --check compares them with what is there.
 
 signed.bit     tests/data/beacon.bit with a MAC
 forged.bit     a chunk in place of tests/data/ledger/chunk1.bit, with one other token; all that it says of itself is right,
                digest and CRC-16 too
 ledger.bit     the ledger that tests/data/ledger/chunk1.bit is from, and its index
 index.bit
-stream.bin     what comes over the serial line: signed beacons, a forged one, and damage
-stream.json    what is where in it, and what a reader should make of it
+line.bin       what comes over the serial line: signed beacons, a forged one, and damage
+line.json      what is where in it, and what a reader should make of it
 
 Made from the tables of spec/ with the standard library alone. Prints what a reader should make of the other data.
 """
@@ -158,8 +158,8 @@ def main():
         "signed.bit": signed(content, KEY),
         "ledger.bit": b"".join(content for content, _ in chunks),
         "index.bit": index(chunks, root, 2),
-        "stream.bin": line,
-        "stream.json": (json.dumps(events, indent=1) + "\n").encode(),
+        os.path.join(DATA, "stream", "line.bin"): line,
+        os.path.join(DATA, "stream", "line.json"): (json.dumps(events, indent=1) + "\n").encode(),
     }
     for name, content in files.items():
         path = os.path.join(HERE, "data", name)

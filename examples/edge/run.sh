@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the firmware for a Cortex-M and runs it in QEMU.
 #
-#     examples/edge/run.sh            data/stream.bin goes to the board's UART; what the program says of it goes to stdout
+#     examples/edge/run.sh            tests/data/stream/line.bin goes to the board's UART; what the program says of it goes to stdout
 #     examples/edge/run.sh size       the same with the settings that take less flash and more time
 #     examples/edge/run.sh budgets    the size and the stack of each job alone, on thumbv6m; fails where one is over its budget
 #     examples/edge/run.sh budgets thumbv7m-none-eabi
@@ -14,7 +14,6 @@ set -euo pipefail
 cd "$(dirname "$0")"
 mode=${1:-default}
 [ "$*" != budgets ] || set -- budgets thumbv6m-none-eabi
-# Where .ci/run builds for other devices: proc macros and build scripts are the same.
 target_dir=${EDGE_TARGET_DIR:-$(cd ../.. && pwd)/target/device}
 small='--cfg sha2_backend_soft="compact"'
 
@@ -92,7 +91,7 @@ fi
 
 if [ "$mode" != budgets ]; then
   build thumbv7m-none-eabi "$flags" --features edge --bin edge "${options[@]}"
-  run "$target_dir/thumbv7m-none-eabi/release/edge" data/stream.bin
+  run "$target_dir/thumbv7m-none-eabi/release/edge" ../../tests/data/stream/line.bin
   cp "$uart.out" "${EDGE_UART_OUT:-/dev/null}"
   exit
 fi

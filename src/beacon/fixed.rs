@@ -15,7 +15,7 @@ use crate::error::Result;
 /// two halves, 32 bytes for each component, and less than 600 more. As `Window` (feature `alloc`) does, with the same bits, but
 /// for the covariances of Sigma: those take a [`Moments`] of their own, and [`MeasuredRef::from_summary`].
 ///
-/// It is made in a constant, so that it can lie in a `static` and never on the stack, and serves window after window: the
+/// It is made in a constant, so that it can lie in a `static` (where it takes as much flash) and never on the stack, and serves window after window: the
 /// methods that start one forget the rows before. Before any of them it is as after [`start_alone`](Self::start_alone).
 ///
 /// ```

@@ -180,15 +180,6 @@ mod owned {
     }
 
     impl Frame<'_> {
-        /// Checks that the frame comes from `context`: by the whole of it where the frame carries CONTEXT_V1, by its
-        /// 64-bit hash where not.
-        ///
-        /// # Errors
-        /// [`ErrorKind::ContextDiffers`].
-        pub fn check_context(&self, context: &Context) -> Result<()> {
-            self.compare_context(context.hash(), Some(context.canonical.as_bytes()))
-        }
-
         /// CONTEXT_V1, held to RFC 8785 and to the frame: its `dim` is CONFIG_V1's, and 0 for ledger chunks
         /// and indexes. `None` where the frame carries no context.
         ///

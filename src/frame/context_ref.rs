@@ -4,6 +4,7 @@
 use core::cmp::Ordering;
 
 use super::context::ContextHash;
+use super::view::Frame;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A context whose canonical JSON lies in the caller's memory, in flash for example.
@@ -79,6 +80,22 @@ impl<'a> ContextRef<'a> {
     /// ctx: the 64-bit hash. One pass over the text.
     pub fn hash(&self) -> ContextHash {
         ContextHash::of(self.json)
+    }
+}
+
+impl Frame<'_> {
+    /// Checks that the frame comes from `context`: by the whole of it where the frame carries CONTEXT_V1, by its
+    /// 64-bit hash where not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ContextDiffers`].
+    pub fn check_context<'c>(&self, context: impl Into<ContextRef<'c>>) -> Result<()> {
+        let context = context.into();
+        let same = match self.context_json() {
+            Some(own) => own == context.as_bytes(),
+            None => self.ctx() == context.hash(),
+        };
+        if same { Ok(()) } else { Err(Error::caller(ErrorKind::ContextDiffers)) }
     }
 }
 

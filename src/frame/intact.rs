@@ -24,7 +24,7 @@ pub(crate) const DIGEST_FREE_SIZE: u64 = 4093;
 /// **The two hashes are not**: neither does CONTEXT_V1 have to hash to [`ctx`](Self::ctx), nor DIGEST_V1 to be that of the
 /// frame. Another reader may refuse what is intact, so this is no place to stop for whoever can go on:
 /// [`check`](Self::check) does the rest and yields a [`Frame`]. It is for devices whose flash or stack has no room for
-/// SHA-256 and BLAKE2b, and for those that have a key: `verify` (feature `hmac`) needs SHA-256 alone, and covers all that
+/// SHA-256 and BLAKE2b, and for those that have a key: `check_mac` (feature `hmac`) needs SHA-256 alone, and covers all that
 /// the hashes cover.
 ///
 /// Borrows the caller's bytes and copies none.
@@ -546,7 +546,7 @@ mod tests {
                 continue;
             };
             let kind = case["error"]["kind"].as_str().unwrap_or_default();
-            match frame.verify(&key) {
+            match frame.check_mac(&key) {
                 Ok(()) => {
                     assert!(["", "ContextHash", "Digest", "TrailingBytes"].contains(&kind), "{}", case["id"]);
                     right += 1;

@@ -108,12 +108,13 @@ impl<'a> Frame<'a> {
 
 impl IntactFrame<'_> {
     /// Verifies HMAC_V1 under `key`, in constant time. It covers everything from ctx to the payload, so whoever has the
-    /// key wrote all of it; that its ctx and its DIGEST_V1 are the hashes they have to be is then that author's word.
+    /// key wrote all of it; that its ctx and its DIGEST_V1 are the hashes they have to be is then that author's word. What
+    /// was verified whole has a type of its own: [`Frame::verify`].
     ///
     /// # Errors
     /// Steps 12 and 14 of spec/frame.md, "Order of checks": [`ErrorKind::DigestMissing`], [`ErrorKind::FlagsHmac`]; then
     /// those of [`Frame::verify`].
-    pub fn verify(&self, key: &Key) -> Result<()> {
+    pub fn check_mac(&self, key: &Key) -> Result<()> {
         self.check_digest_there()?;
         self.check_flags()?;
         self.check_hmac(key)

@@ -14,6 +14,12 @@ impl RoutingKey {
         Self(blake2b_256(header_and_payload))
     }
 
+    /// A key that was computed elsewhere, or kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -50,23 +50,21 @@ impl Cobs {
         Self { decoder: DecoderState::Idle, from: 0, offset: 0, refused: None, over: false }
     }
 
-    /// Takes a byte; what it stands for goes to `push`, which says whether there is room. At the end of a frame: where it
+    /// Takes a byte; what it stands for goes to `push`, which says why not if there is no room. At the end of a frame: where it
     /// was, and whether it could be decoded.
     pub(super) fn take(
         &mut self,
         byte: u8,
-        max: u64,
-        push: impl FnOnce(u8) -> bool,
+        push: impl FnOnce(u8) -> Result<(), ErrorKind>,
     ) -> Option<(Range<u64>, Result<()>)> {
         let at = self.offset;
         self.offset = at.saturating_add(1);
         if byte != 0 {
             if self.refused.is_none()
                 && let Ok(DecodeResult::DataContinue(byte)) = self.decoder.feed(byte)
-                && !push(byte)
+                && let Err(kind) = push(byte)
             {
-                let needed = max.saturating_add(1);
-                self.refused = Some(Error::new(ErrorKind::FrameTooLong { needed, max }, self.from));
+                self.refused = Some(Error::new(kind, self.from));
             }
             return None;
         }
@@ -96,6 +94,11 @@ impl Cobs {
     }
 }
 
+/// More than `max` bytes come out.
+fn too_long(max: u64) -> ErrorKind {
+    ErrorKind::FrameTooLong { needed: max.saturating_add(1), max }
+}
+
 /// What was at `range`, where `bytes` came out.
 fn judge(bytes: &[u8], range: Range<u64>, whole: Result<()>, accept: Accept<'_>) -> Found {
     let frame = whole.and_then(|()| {
@@ -120,10 +123,10 @@ impl Framing for Cobs {
         if core::mem::take(&mut self.over) {
             bytes.clear();
         }
-        let max = bytes.capacity() as u64;
+        let no_room = too_long(bytes.capacity() as u64);
         while let Some((&byte, rest)) = input.split_first() {
             *input = rest;
-            if let Some((range, whole)) = self.take(byte, max, |byte| bytes.push(byte).is_ok()) {
+            if let Some((range, whole)) = self.take(byte, |byte| bytes.push(byte).map_err(|_| no_room)) {
                 self.over = true;
                 return Some(judge(bytes, range, whole, accept));
             }
@@ -138,7 +141,6 @@ impl Framing for Cobs {
 
 /// Frames out of a damaged capture in COBS that is in memory whole: what [`FrameReader`](super::FrameReader) says of it, and frames of any length.
 #[cfg(feature = "alloc")]
-#[derive(Debug)]
 pub struct RecoverCobs<'a> {
     capture: &'a [u8],
     framing: Cobs,
@@ -155,6 +157,7 @@ impl<'a> RecoverCobs<'a> {
     }
 
     /// Refuses frames longer than `max_frame` bytes, decoded, as a reader with such a buffer does.
+    /// Below 44, the smallest frame, nothing passes.
     #[must_use]
     pub const fn with_max_frame(mut self, max_frame: u64) -> Self {
         self.max_frame = max_frame;
@@ -168,19 +171,18 @@ impl<'a> RecoverCobs<'a> {
         while let Some((&byte, rest)) = self.capture.split_first() {
             self.capture = rest;
             let push = |byte| {
-                let room = len < max;
+                if len >= max {
+                    return Err(too_long(max));
+                }
                 len = len.saturating_add(1);
                 // What is no frame by its first bytes is not kept: erased flash is a segment of any length.
-                if !room || decoded.len() == MAGIC.len() && *decoded != MAGIC {
-                    return room;
-                }
-                let room = crate::memory::reserve(decoded, 1).is_ok();
-                if room {
+                if decoded.len() != MAGIC.len() || *decoded == MAGIC {
+                    crate::memory::reserve(decoded, 1).map_err(|error| error.kind())?;
                     decoded.push(byte);
                 }
-                room
+                Ok(())
             };
-            if let Some((range, whole)) = self.framing.take(byte, max, push) {
+            if let Some((range, whole)) = self.framing.take(byte, push) {
                 return Some(judge(decoded, range, whole, accept));
             }
         }
@@ -198,6 +200,13 @@ impl<'a> RecoverCobs<'a> {
     pub fn next_verified(&mut self, key: &Key) -> Option<Event<AuthenticatedFrame<'_>>> {
         let found = self.advance(&|frame| frame.verify(key).map(drop))?;
         Some(found.event(&self.decoded).verified())
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl fmt::Debug for RecoverCobs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecoverCobs").field("framing", &self.framing).finish_non_exhaustive()
     }
 }
 

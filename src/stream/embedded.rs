@@ -19,8 +19,8 @@ const PIECE: usize = 64;
 
 /// Reads frames of up to `N` bytes from `R`: a [`FrameReader`] with its source.
 ///
-/// With feature `embedded-io`, for a source that blocks ([`next_event`](Self::next_event)); with `embedded-io-async`, for one that
-/// is awaited (`next_event_async`).
+/// With feature `embedded-io`, for a source that blocks (`next_event`); with `embedded-io-async`, for one that is awaited
+/// (`next_event_async`). A future that is dropped, as by a timeout, loses nothing if the source's own `read` does not.
 pub struct FrameSource<R, const N: usize, F = Raw> {
     source: R,
     reader: FrameReader<N, F>,

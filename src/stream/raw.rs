@@ -13,8 +13,8 @@ use crate::frame::{Detached, Frame, MAGIC};
 /// Where no frame passes, the next magic is searched for from one byte later, so that damage costs no frames but those it
 /// struck. A damaged length holds the others up until it turns out wrong: for as many bytes as the reader takes, and no more.
 ///
-/// Cost: linear where frames are whole. Bytes made to look like the starts of frames everywhere cost a CRC of up to the reader's size
-/// for every 44 of them.
+/// Cost: linear where frames are whole. Bytes made to look like the starts of frames cost a CRC of up to the reader's size for each
+/// start, of which two fit 57 bytes; and where those are right, the hashes too.
 #[derive(Debug)]
 pub struct Raw {
     /// Where in the buffer the bytes start that are still to be judged.

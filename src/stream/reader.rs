@@ -20,7 +20,8 @@ const LEAST: usize = 4 + 8 + 27 + 3 + 2;
 /// Reads frames of up to `N` bytes from a stream that comes in pieces, and goes on after damage.
 ///
 /// `F` is how the stream is framed: [`Raw`], or `Cobs` (feature `cobs`). Takes `N` bytes and some 100 more, allocates nothing, and
-/// copies each byte once, or twice where a frame has to be moved to the buffer's start. `N` below 44, the smallest frame, does
+/// copies each byte once, or again where what is kept has to be moved to the buffer's start. What hostile bytes cost grows with `N`: for captures
+/// there is `Recover` (feature `alloc`). `N` below 44, the smallest frame, does
 /// not compile.
 ///
 /// Bytes of a frame are handed out only when the whole frame has passed. On a line that has fallen silent, [`finish`](Self::finish)
@@ -134,8 +135,8 @@ impl<const N: usize, F: Framing> FrameReader<N, F> {
         Some(self.event(found))
     }
 
-    /// As [`feed`](Self::feed), and a frame that is not signed with `key` is damage like any other: the next one is searched for
-    /// within it. A CRC lets 1 in 65,536 damaged frames pass, and a MAC none.
+    /// As [`feed`](Self::feed), and a frame that is not signed with `key` is damage like any other: in a raw stream the next one is
+    /// searched for within it. A CRC lets a damaged frame pass now and then (spec/stream.md), and a MAC none.
     #[cfg(feature = "hmac")]
     pub fn feed_verified(&mut self, input: &mut &[u8], key: &Key) -> Option<Event<AuthenticatedFrame<'_>>> {
         let found = self.advance(input, false, &|frame| frame.verify(key).map(drop))?;

@@ -2,6 +2,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::iter::FusedIterator;
 use core::ops::Range;
 
@@ -19,10 +20,10 @@ use crate::memory;
 /// frames of any length.
 ///
 /// Cost: linear, whatever the bytes are. CRCs of long stretches follow from a table (2 bytes for every KiB of the capture, once a long
-/// frame is damaged). Where more than 16 times the capture, and more than 64 MiB, was hashed for frames whose CRC is right and that fail
+/// frame is met). Where more than 16 times the capture, and more than 64 MiB, was hashed for frames whose CRC is right and that fail
 /// all the same, which no accident brings about, such a frame is skipped whole, with whatever may be in it: not where the length
 /// of frames is bounded by 65,536 or less, which bounds the cost as well.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Recover<'a> {
     capture: &'a [u8],
     at: usize,
@@ -57,6 +58,7 @@ impl<'a> Recover<'a> {
     }
 
     /// Refuses frames longer than `max_frame` bytes, as a reader with such a buffer does.
+    /// Below 44, the smallest frame, nothing passes.
     #[must_use]
     pub const fn with_max_frame(mut self, max_frame: u64) -> Self {
         self.max_frame = max_frame;
@@ -82,6 +84,7 @@ impl<'a> Recover<'a> {
                     self.at = start.saturating_add(frame.len());
                     return Some(Found::Frame { range: offset..self.at as u64, start, frame });
                 }
+                // Never: nothing follows, so that there is nothing to wait for.
                 Ok(Verdict::Wait(_)) => return None,
                 Ok(Verdict::Refuse(reason)) => {
                     self.skipping = Some((offset, reason.nested(offset)));
@@ -146,6 +149,15 @@ impl<'a> Iterator for Recover<'a> {
 }
 
 impl FusedIterator for Recover<'_> {}
+
+impl fmt::Debug for Recover<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recover")
+            .field("at", &self.at)
+            .field("of", &self.capture.len())
+            .finish_non_exhaustive()
+    }
+}
 
 /// CRC registers over the capture's first 0, 1024, 2048, ... bytes, started from 0; as many as were asked for so far.
 #[derive(Clone, Debug)]

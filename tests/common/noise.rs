@@ -53,7 +53,7 @@ pub fn key() -> Key {
 pub enum Size {
     /// 2 components and no context: 91 bytes.
     Bare,
-    /// 24 components and a context: 201 bytes.
+    /// 24 components and a context: 202 bytes.
     Small,
     /// tests/data/beacon.bit with another mean, signed: 2.7 KB.
     Real,

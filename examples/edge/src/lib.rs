@@ -94,7 +94,7 @@ pub fn parse(bytes: &[u8]) -> Result<usize> {
 #[cfg(feature = "hmac")]
 pub fn parse_and_verify(key: &[u8], bytes: &[u8]) -> Result<usize> {
     let frame = IntactFrame::parse(bytes)?.0;
-    frame.verify(&Key::new(key)?)?;
+    frame.check_mac(&Key::new(key)?)?;
     Ok(frame.payload().len())
 }
 

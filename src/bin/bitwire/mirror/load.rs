@@ -184,7 +184,7 @@ impl<'a> Origin<'a> {
             Self::Frame(whose, own) => (frame.check_same_context(own), *whose, verify::context_text(own)),
             Self::Given(context) => {
                 let ours = Escaped::new(context.as_str().as_bytes()).to_string();
-                (frame.check_context(context), "the arguments", ours)
+                (frame.check_context(*context), "the arguments", ours)
             }
         };
         same.map_err(|_| {
