@@ -14,32 +14,15 @@ set -euo pipefail
 cd "$(dirname "$0")"
 mode=${1:-default}
 [ "$*" != budgets ] || set -- budgets thumbv6m-none-eabi
-target_dir=${EDGE_TARGET_DIR:-$(cd ../.. && pwd)/target/device}
+root=$(cd ../.. && pwd)
+. "$root/tests/targets/tools.sh"
+target_dir=${EDGE_TARGET_DIR:-$root/target/device}
 small='--cfg sha2_backend_soft="compact"'
 
-# The linker: LLVM's, by the name that rustc knows it by.
-linker() {
-  local host
-  command -v rust-lld && return
-  if command -v rustup >/dev/null && host=$(rustc -vV 2>/dev/null | sed -n 's/^host: //p'); then
-    host=$(rustc --print sysroot)/lib/rustlib/$host/bin/rust-lld
-    [ -x "$host" ] && echo "$host" && return
-  fi
-  command -v ld.lld
-}
-
 missing() {
-  local msrv minor
-  msrv=$(sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' ../../Cargo.toml)
-  minor=$(/usr/bin/rustc --version 2>/dev/null | sed -n 's/^rustc 1\.\([0-9]*\).*/\1/p' || true)
-  if [ "${minor:-0}" -lt "$msrv" ]; then
-    echo "Debian's rustc-web, 1.$msrv or later"
-  elif [ ! -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library" ]; then
-    echo "Debian's rust-web-src"
-  fi
-  [ -x /usr/bin/cargo ] || echo "Debian's cargo-web"
+  debian_missing
   command -v qemu-system-arm >/dev/null || echo "qemu-system-arm"
-  linker >/dev/null || echo "rust-lld or ld.lld"
+  llvm_linker ld.lld >/dev/null || echo "rust-lld or ld.lld"
   if ! command -v size >/dev/null || ! command -v nm >/dev/null; then
     echo "binutils"
   fi
@@ -50,7 +33,7 @@ build() {
   local target=$1 flags=$2 name
   shift 2
   name=${target//-/_}
-  env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="$flags" "CARGO_TARGET_${name^^}_LINKER=$(linker)" \
+  env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="$flags" "CARGO_TARGET_${name^^}_LINKER=$(llvm_linker ld.lld)" \
     /usr/bin/cargo build --quiet --release -Zbuild-std=core --target "$target" --target-dir "$target_dir" "$@"
 }
 

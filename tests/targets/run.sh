@@ -19,38 +19,15 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
+. ./tools.sh
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target/targets}
 
 core_targets=(thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imc-unknown-none-elf wasm32-unknown-unknown)
 jobs=(build wasm s390x powerpc i686)
 
-# Debian's compiler, new enough and with the library's source; else what is not there.
-debian_missing() {
-  local msrv minor
-  msrv=$(sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' "$root/Cargo.toml")
-  minor=$(/usr/bin/rustc --version 2>/dev/null | sed -n 's/^rustc 1\.\([0-9]*\).*/\1/p' || true)
-  if [ "${minor:-0}" -lt "$msrv" ]; then
-    echo "Debian's rustc-web, 1.$msrv or later"
-  elif [ ! -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library" ]; then
-    echo "Debian's rust-web-src"
-  fi
-  [ -x /usr/bin/cargo ] || echo "Debian's cargo-web"
-}
-
 has_std() {
   local dir
   [ "${TARGETS_COMPILER:-}" != debian ] && dir=$(rustc --print target-libdir --target "$1" 2>/dev/null) && [ -d "$dir" ]
-}
-
-# LLVM's linker, by the name that rustc knows it by.
-wasm_linker() {
-  local host
-  command -v rust-lld && return
-  if command -v rustup >/dev/null && host=$(rustc -vV 2>/dev/null | sed -n 's/^host: //p'); then
-    host=$(rustc --print sysroot)/lib/rustlib/$host/bin/rust-lld
-    [ -x "$host" ] && echo "$host" && return
-  fi
-  command -v wasm-ld
 }
 
 # cargo for a target, with as much of the standard library built as there is need for.
@@ -87,7 +64,7 @@ build() {
 wasm() {
   local target=wasm32-unknown-unknown
   export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER RUSTFLAGS
-  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(wasm_linker)
+  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(llvm_linker wasm-ld)
   hold() {
     RUSTFLAGS=$1 cargo_for $target std,panic_abort rustc --lib --crate-type cdylib --features "$2"
     echo "$target $1"
@@ -123,7 +100,7 @@ missing() {
     wasm)
       targets=(wasm32-unknown-unknown)
       need node
-      wasm_linker >/dev/null || echo "rust-lld or wasm-ld"
+      llvm_linker wasm-ld >/dev/null || echo "rust-lld or wasm-ld"
       ;;
     s390x) targets=(s390x-unknown-linux-gnu) && need s390x-linux-gnu-gcc && need qemu-s390x ;;
     powerpc) targets=(powerpc-unknown-linux-gnu) && need powerpc-linux-gnu-gcc && need qemu-ppc ;;
