@@ -49,7 +49,7 @@ impl WindowOptions {
     }
 }
 
-pub(super) fn check_threshold(sds_threshold: Option<f64>) -> Result<()> {
+fn check_threshold(sds_threshold: Option<f64>) -> Result<()> {
     if sds_threshold.is_some_and(|threshold| !threshold.is_finite()) {
         return Err(Error::caller(ErrorKind::Number { field: "the SDS threshold" }));
     }
@@ -153,12 +153,27 @@ pub(super) fn finish<'a, S: AsRef<[f64]> + AsMut<[f64]>>(
                 }
             };
             let measured = measured(first.summary()?);
-            let drift = Drift::of(Reference::WindowHalf, moved?, measured.summary.trace(), weights)?;
-            Ok(measured.with_drift(drift, weights, sds_threshold))
+            let tr_sigma = measured.summary.trace();
+            let drift = Drift::of(Reference::WindowHalf, moved?, tr_sigma, weights)?;
+            let results = Results { drift: Some(drift), sds_threshold, tr_sigma, weights };
+            Ok(MeasuredRef { results: Some(results), ..measured })
         }
         Versus::Baseline(mean) => measured(first.summary()?).with_drift_from(mean, weights, sds_threshold),
         Versus::Nothing => Ok(measured(first.summary()?)),
     }
+}
+
+/// RESULTS_V1 of a mean compared with a baseline's.
+pub(super) fn results_against(
+    baseline_mean: &[f64],
+    mu: &[f64],
+    tr_sigma: f64,
+    weights: Weights,
+    sds_threshold: Option<f64>,
+) -> Result<Results> {
+    check_threshold(sds_threshold)?;
+    let drift = Drift::between(Reference::Baseline, mu, baseline_mean, tr_sigma, weights)?;
+    Ok(Results { drift: Some(drift), sds_threshold, tr_sigma, weights })
 }
 
 /// What was found in a window, where the window has it: everything a beacon carries but its context. No copies.
@@ -209,15 +224,9 @@ impl<'a> MeasuredRef<'a> {
         weights: Weights,
         sds_threshold: Option<f64>,
     ) -> Result<Self> {
-        check_threshold(sds_threshold)?;
         let (mu, trace) = (self.summary.mean(), self.summary.trace());
-        let drift = Drift::between(Reference::Baseline, mu, baseline_mean, trace, weights)?;
-        Ok(self.with_drift(drift, weights, sds_threshold))
-    }
-
-    fn with_drift(self, drift: Drift, weights: Weights, sds_threshold: Option<f64>) -> Self {
-        let tr_sigma = self.summary.trace();
-        Self { results: Some(Results { drift: Some(drift), sds_threshold, tr_sigma, weights }), ..self }
+        let results = results_against(baseline_mean, mu, trace, weights, sds_threshold)?;
+        Ok(Self { results: Some(results), ..self })
     }
 
     /// The beacon to write, which borrows the statistics.

@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 
 use super::build::{BeaconBuilder, ContextOrHash, StepChoice};
 use super::calibration::CalibrationBuilder;
-use super::drift::{Drift, Reference, Weights};
+use super::drift::Weights;
 use super::measure::{
-    MeasuredRef, Versus, WindowOptions, check_baseline, check_halves, check_threshold, choose_sigma, finish,
-    push,
+    MeasuredRef, Versus, WindowOptions, check_baseline, check_halves, choose_sigma, finish, push,
+    results_against,
 };
 use super::mu16::Step;
 use super::results::Results;
@@ -204,14 +204,8 @@ impl Measured {
         weights: Weights,
         sds_threshold: Option<f64>,
     ) -> Result<Self> {
-        check_threshold(sds_threshold)?;
-        let drift = Drift::between(Reference::Baseline, &self.mu, baseline_mean, self.tr_sigma, weights)?;
-        Ok(self.with_drift(drift, weights, sds_threshold))
-    }
-
-    fn with_drift(self, drift: Drift, weights: Weights, sds_threshold: Option<f64>) -> Self {
-        let results = Results { drift: Some(drift), sds_threshold, tr_sigma: self.tr_sigma, weights };
-        Self { results: Some(results), ..self }
+        let results = results_against(baseline_mean, &self.mu, self.tr_sigma, weights, sds_threshold)?;
+        Ok(Self { results: Some(results), ..self })
     }
 
     /// The beacon's frame.
@@ -264,7 +258,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::Beacon;
+    use super::super::{Beacon, Drift, Reference};
     use super::*;
     use crate::error::ErrorKind;
     use crate::frame::{Config, Element, Frame, FrameBuilder, Kind, TlvType};
