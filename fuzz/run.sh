@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for so many seconds, on stable Rust and without cargo-fuzz:
 #
-#     fuzz/run.sh [seconds] [target...]          (10 seconds, all targets)
+#     fuzz/run.sh [--asan] [seconds] [target...]          (10 seconds, all targets)
 #
 # Inputs that reach new code are kept in fuzz/corpus/<target>, an input that breaks something in fuzz/artifacts/<target>.
 # To see such an input again: fuzz/run.sh 0 <target> runs what is there and in tests/corpus, or
 # target/<host>/release/<target> FILE in fuzz/.
 #
-# `cargo fuzz run <target>` does the same with a nightly compiler, and with AddressSanitizer. Without cargo-fuzz that is
-# RUSTUP_TOOLCHAIN=nightly RUSTFLAGS=-Zsanitizer=address fuzz/run.sh
+# As many targets at once as JOBS says: one for each core, if it says nothing.
+#
+# --asan is AddressSanitizer, as `cargo fuzz run <target>` has it. The flag is for nightly compilers; a stable one takes
+# it as RUSTC_BOOTSTRAP=1.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,20 +19,27 @@ if ! command -v "${CXX:-g++}" >/dev/null; then
     exit 0
 fi
 
+asan=
+if [ "${1:-}" = --asan ]; then
+    asan=-Zsanitizer=address
+    export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/asan
+    shift
+fi
 seconds=${1:-10}
 if (($# > 1)); then targets=("${@:2}"); else targets=($(ls fuzz_targets | sed 's/\.rs$//')); fi
+jobs=${JOBS:-$(nproc 2>/dev/null || echo 1)}
 
-# What cargo-fuzz passes, less the sanitizer. `--target` keeps it from build scripts, which have no libFuzzer.
+# What cargo-fuzz passes. `--target` keeps it from build scripts, which have no libFuzzer.
 host=$(rustc -vV | sed -n 's/^host: //p')
-export RUSTFLAGS="${RUSTFLAGS:-} -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+export RUSTFLAGS="${RUSTFLAGS:-} $asan -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
 cargo build --release --target "$host" $(printf -- '--bin %s ' "${targets[@]}")
 bin=${CARGO_TARGET_DIR:-target}/$host/release
 
-for target in "${targets[@]}"; do
+run() {
+    local target=$1 seeds=("corpus/$1") corpus more log limit
     mkdir -p "corpus/$target" "artifacts/$target"
-    seeds=("corpus/$target")
     # These take frames as well, and those of ledgers, mirrors, engrams and gists.
     case $target in
     beacon) corpus=(frame) ;;
@@ -48,15 +57,25 @@ for target in "${targets[@]}"; do
     if "$bin/$target" "${limit[@]}" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="artifacts/$target/" \
         -dict=frames.dict -print_final_stats=1 "${seeds[@]}" >"$log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-        coverage=$(grep -o 'cov: [0-9]* ft: [0-9]*' "$log" | tail -1 || true)
+        coverage=$(grep -ao 'cov: [0-9]* ft: [0-9]*' "$log" | tail -1 || true)
         peak=$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")
         echo "$target: $runs runs, $coverage, peak $peak MB"
         rm "$log"
     else
-        # Without the lines of progress.
-        grep -av '^#[0-9]' "$log"
-        echo "$target: FAILED"
+        # Without the lines of progress, and in one piece.
+        echo "$target: FAILED"$'\n'"$(grep -av '^#[0-9]' "$log")"
         rm "$log"
-        exit 1
+        return 1
     fi
+}
+
+failed=0
+for target in "${targets[@]}"; do
+    while (($(jobs -rp | wc -l) >= jobs)); do wait -n || failed=1; done
+    run "$target" &
 done
+while (($(jobs -p | wc -l) > 0)); do
+    wait -n || failed=1
+    jobs >/dev/null
+done
+exit $failed
