@@ -88,6 +88,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "arbitrary")]
+pub mod arbitrary;
 mod arch;
 pub mod beacon;
 #[cfg(feature = "alloc")]
