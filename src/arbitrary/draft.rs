@@ -1,7 +1,8 @@
 //! A frame in its parts, which can be changed one by one and put together again. It is put together here, and not by
 //! [`FrameBuilder`](crate::frame::FrameBuilder), which refuses what a mutant needs.
 
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use blake2::Blake2b;
@@ -11,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::draw::Draw;
-use crate::frame::{MAGIC, TlvType};
+use crate::frame::{Kind, MAGIC, TlvType};
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_3740);
 
@@ -183,9 +184,20 @@ impl Draft {
         }
     }
 
-    /// Overwrites bytes of CONFIG_V1.
+    /// Overwrites bytes of CONFIG_V1. The context goes on saying what kind and dim ask for: it is read before they are.
     pub(super) fn set_config(&mut self, field: usize, bytes: &[u8]) {
         self.set(TlvType::CONFIG, field, bytes);
+        let dim = context_dim(self.u8(TlvType::CONFIG, 0), self.config_u32(8)).to_string();
+        let members = self.members.iter_mut().filter(|(name, _)| *name == "dim");
+        let mut changed = false;
+        for (_, old) in members {
+            changed |= *old != dim;
+            old.clone_from(&dim);
+        }
+        if changed && self.has(TlvType::CONTEXT) {
+            let text = object(&self.members);
+            self.set_context(text.as_bytes());
+        }
     }
 
     /// Another element, and a step that goes with it.
@@ -295,6 +307,17 @@ impl Part {
         out.extend_from_slice(&(self.value.len() as u16).to_be_bytes());
         out.extend_from_slice(&self.value);
     }
+}
+
+/// The dim of the context of a frame (spec/frame.md, "Context").
+pub(super) fn context_dim(kind: u8, dim: u32) -> u32 {
+    if matches!(Kind(kind), Kind::LEDGER_CHUNK | Kind::LEDGER_INDEX) { 0 } else { dim }
+}
+
+/// The object of these members, as RFC 8785 writes it.
+pub(super) fn object(members: &[(&'static str, String)]) -> String {
+    let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    format!("{{{}}}", members.join(","))
 }
 
 /// Overwrites bytes, as far as they are there.

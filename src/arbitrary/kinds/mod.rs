@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 pub(super) use engram::WIDE;
 
 use super::View;
-use super::draft::{Draft, Part, Parts};
+use super::draft::{Draft, Part, Parts, context_dim, object};
 use super::draw::Draw;
 use crate::frame::{Kind, TlvType};
 
@@ -136,9 +136,7 @@ fn finish(body: Body, parts: Parts, u: &mut Draw<'_, '_>) -> Draft {
     }
     own.sort_by_key(|part| part.tlv);
     draft.tlvs = own;
-    // Context dim is 0 for ledgers (spec/frame.md, "Context").
-    let ledger = kind == Kind::LEDGER_CHUNK.0 || kind == Kind::LEDGER_INDEX.0;
-    draft.members = members(if ledger { 0 } else { dim }, u);
+    draft.members = members(context_dim(kind, dim), u);
     if context || u.flag() {
         let text = object(&draft.members);
         draft.set_context(text.as_bytes());
@@ -208,10 +206,4 @@ fn members(dim: u32, u: &mut Draw<'_, '_>) -> Vec<(&'static str, String)> {
         members.push(("weights", text(u)));
     }
     members
-}
-
-/// The object of these members, as RFC 8785 writes it.
-pub(super) fn object(members: &[(&'static str, String)]) -> String {
-    let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
-    format!("{{{}}}", members.join(","))
 }

@@ -7,9 +7,8 @@ use alloc::vec::Vec;
 
 use super::{Rule, rule};
 use crate::arbitrary::View;
-use crate::arbitrary::draft::{Draft, Part, Parts as P};
+use crate::arbitrary::draft::{Draft, Part, Parts as P, object};
 use crate::arbitrary::draw::Draw;
-use crate::arbitrary::kinds::object;
 use crate::frame::TlvType as T;
 
 const F: View = View::Frame;

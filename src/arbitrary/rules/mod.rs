@@ -17,6 +17,10 @@ use crate::frame::TlvType;
 type Change = fn(&mut Draw<'_, '_>, &mut Draft) -> Option<u64>;
 
 /// A rule of the documents in `spec/`: one that a reader holds frames to, and that a [`Mutant`](super::Mutant) breaks.
+///
+/// These are all, in the order of [`Rule::all`]:
+///
+#[doc = include_str!("../rules.md")]
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     name: &'static str,
