@@ -269,10 +269,12 @@ impl Draft {
             covered
         };
         let put = |tlvs: &mut [Part], tlv: u8, hash: [u8; 32], spoil: [u8; 4]| {
-            let part = tlvs.iter_mut().find(|part| part.tlv == tlv && part.value.len() == 33);
-            if let Some((_, value)) = part.and_then(|part| part.value.split_first_mut()) {
-                value.copy_from_slice(&hash);
-                value.iter_mut().zip(spoil).for_each(|(byte, spoil)| *byte ^= spoil);
+            // All of them, should there be two.
+            for part in tlvs.iter_mut().filter(|part| part.tlv == tlv && part.value.len() == 33) {
+                if let Some((_, value)) = part.value.split_first_mut() {
+                    value.copy_from_slice(&hash);
+                    value.iter_mut().zip(spoil).for_each(|(byte, spoil)| *byte ^= spoil);
+                }
             }
         };
         use TlvType as T;

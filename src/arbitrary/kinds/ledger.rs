@@ -24,7 +24,7 @@ fn positions(end: u64, parts: Parts, u: &mut Draw<'_, '_>) -> Vec<u64> {
     let least = if parts.has(Parts::PASSKEYS) { 2 } else { 0 };
     let count = u.between(least, 3).min(end);
     // In stretches of equal length, one in each.
-    let stretch = if count == 0 { 0 } else { end / count };
+    let stretch = end.checked_div(count).unwrap_or(0);
     (0..count).map(|i| i * stretch + u.below(stretch)).collect()
 }
 

@@ -62,7 +62,7 @@ pub(super) const RULES: &[Rule] = &[
         if u.flag() {
             d.set(T::CALIB_STATS, 24, &u.no_f64().to_be_bytes());
         } else {
-            d.set(T::CALIB_STATS, 16, &[1.0_f64, -1.0].map(f64::to_be_bytes).as_flattened());
+            d.set(T::CALIB_STATS, 16, [1.0_f64, -1.0].map(f64::to_be_bytes).as_flattened());
         }
         Some(d.in_value(T::CALIB_STATS, 24))
     }),
