@@ -18,6 +18,10 @@
 //! - [`stream`]: frames out of a stream of bytes, and out of a damaged one, in a buffer of fixed size.
 #![cfg_attr(feature = "alloc", doc = "- [`inspect`]: explain bytes, field by field, past damage.")]
 #![cfg_attr(
+    feature = "arbitrary",
+    doc = "- [`arbitrary`]: a fuzz kit for readers of these formats: valid frames, and frames in which one rule is broken."
+)]
+#![cfg_attr(
     feature = "std",
     doc = "- [`io`]: .npy arrays, .npz archives, safetensors, flat FAISS indexes, files written whole, keys."
 )]
@@ -67,6 +71,7 @@
 //! | `ann` | approximate search in large indexes, with exact scores |
 //! | `tinymind` | TinyMind's JSON ledgers, the evidence run and its report |
 //! | `cobs` | streams in COBS |
+//! | `arbitrary` | a fuzz kit for readers of these formats |
 //! | `embedded-io`, `embedded-io-async` | streams from what implements the traits of those crates |
 //! | `defmt` | `defmt::Format` for errors and for what headers say |
 //! | `cli` | the `bitwire` binary |
@@ -88,6 +93,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "arbitrary")]
+pub mod arbitrary;
 mod arch;
 pub mod beacon;
 #[cfg(feature = "alloc")]

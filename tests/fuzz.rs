@@ -803,6 +803,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         let engrams = files("tests/data/engram/eigengram");
         seeds.extend(engrams.into_iter().filter(|file| file.starts_with(b"EGR1")));
     }
+    if target == "kit" {
+        // Not of any form.
+        let mut random = Random(1);
+        seeds.extend((0..64).map(|len| (0..len * 16).map(|_| random.next() as u8).collect()));
+    }
     if target == "stream" {
         seeds.extend(stream_vectors());
     }
@@ -973,6 +978,7 @@ bodies! {
     gist_mask: 1000,
     index: 3000,
     inspect: 300,
+    kit: 2000,
     ledger: 200,
     mirror: 3000,
     mirrors: 2000,

@@ -23,6 +23,7 @@ mod gist;
 mod gist_files;
 mod gist_mask;
 mod inspect;
+mod kit;
 mod ledger_files;
 mod ledger_frames;
 mod mend;
@@ -57,6 +58,7 @@ pub use gist::gist;
 pub use gist_files::gist_files;
 pub use gist_mask::gist_mask;
 pub use inspect::inspect;
+pub use kit::kit;
 pub use ledger_files::ledger;
 pub use ledger_frames::{chunk, index};
 pub use mirror::{diff, mirror};
@@ -96,6 +98,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("gist_mask", gist_mask),
     ("index", index),
     ("inspect", inspect),
+    ("kit", kit),
     ("ledger", ledger),
     ("mirror", mirror),
     ("mirrors", mirrors),

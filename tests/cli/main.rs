@@ -13,6 +13,7 @@ mod engram_index;
 mod engram_print;
 mod engram_state;
 mod frames;
+mod fuzz_corpus;
 mod gist;
 mod gist_mask;
 mod gist_niah;

@@ -10,6 +10,7 @@ use bitwire::beacon::stats::Sigma;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::engram::args::EngramVerb;
+use crate::fuzz_corpus::FuzzCorpus;
 use crate::gist::GistVerb;
 use crate::ledger::args::LedgerVerb;
 use crate::mirror::args::MirrorVerb;
@@ -62,6 +63,7 @@ pub(crate) enum Verb {
         verb: GistVerb,
     },
     Recover(Recover),
+    FuzzCorpus(FuzzCorpus),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bitwire completions bash > /etc/bash_completion.d/bitwire")]
     Completions {

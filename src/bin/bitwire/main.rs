@@ -8,6 +8,7 @@ mod engram;
 mod exit;
 mod explain;
 mod floats;
+mod fuzz_corpus;
 mod gist;
 mod input;
 mod keys;
@@ -83,6 +84,7 @@ fn run(verb: Verb, out: &mut Output) -> Result<Outcome, Problem> {
         Verb::Engram { verb } => engram::run(verb, out),
         Verb::Gist { verb } => gist::run(verb, out),
         Verb::Recover(args) => recover::recover(&args, out),
+        Verb::FuzzCorpus(args) => fuzz_corpus::fuzz_corpus(&args, out),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bitwire", out.bytes());
             Ok(Outcome::Good)
