@@ -55,6 +55,8 @@ impl Parts {
     pub(super) const SPARE: Self = Self(1 << 17);
     /// At least two.
     pub(super) const ANCHORS: Self = Self(1 << 18);
+    /// No chunk, and so nothing else.
+    pub(super) const EMPTY: Self = Self(1 << 24);
     // Of the mirror.
     /// At least two blocks that differ.
     pub(super) const ROWS: Self = Self(1 << 19);

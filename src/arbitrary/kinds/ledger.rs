@@ -83,7 +83,7 @@ pub(super) fn index(parts: Parts, u: &mut Draw<'_, '_>) -> Body {
     let some = anchors || parts.has(Parts::PASSKEYS) || parts.has(Parts::SPANS);
     let stride = if u.one_in(8) && !anchors { u.u32_between(1, u32::MAX) } else { u.u32_between(1, 3) };
     let least = if anchors { stride.saturating_add(1) } else { u32::from(some) };
-    let count = u.u32_between(least, 8);
+    let count = if parts.has(Parts::EMPTY) { 0 } else { u.u32_between(least, 8) };
     // start, offset and length of each chunk.
     let (mut chunks, mut start, mut offset) = (Vec::new(), 0_u64, 0_u64);
     for _ in 0..count {

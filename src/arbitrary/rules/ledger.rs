@@ -152,36 +152,33 @@ pub(super) const RULES: &[Rule] = &[
         d.set_config(8, &u.not_u32(0).to_be_bytes());
         d.config(8)
     }),
-    rule("index-total-tokens", V, "7", "Shape", P::NONE, |u, d| {
-        let total = match d.u64(T::LEDGER_INDEX, 8) {
-            0 => u.not_zero(64),
-            chunks => u.below(chunks),
-        };
-        value_u64(d, 0, total)
+    rule("index-total-tokens", V, "7", "Shape", P::ANCHORS, |u, d| {
+        let chunks = d.u64(T::LEDGER_INDEX, 8);
+        value_u64(d, 0, u.below(chunks))
     }),
+    rule("index-empty-total-tokens", V, "7", "Shape", P::EMPTY, |u, d| value_u64(d, 0, u.not_zero(64))),
     rule("index-ledger-len-size", V, "8", "Size", P::NONE, |u, d| {
         // As many tokens as chunks, of 108 bytes each at least.
         let chunks = u.between(u64::MAX / 108 + 1, u64::MAX);
         d.set(T::LEDGER_INDEX, 0, [chunks; 2].map(u64::to_be_bytes).as_flattened());
         Some(d.in_value(T::LEDGER_INDEX, 16))
     }),
-    rule("index-ledger-len", V, "8", "Shape", P::NONE, |u, d| {
-        let len = match d.u64(T::LEDGER_INDEX, 8) {
-            0 => u.not_zero(64),
-            chunks => u.below(108 * chunks),
-        };
-        value_u64(d, 16, len)
+    rule("index-ledger-len", V, "8", "Shape", P::ANCHORS, |u, d| {
+        let chunks = d.u64(T::LEDGER_INDEX, 8);
+        value_u64(d, 16, u.below(108 * chunks))
     }),
-    rule("index-chunk-tokens", V, "9", "Shape", P::NONE, |u, d| {
+    rule("index-empty-ledger-len", V, "8", "Shape", P::EMPTY, |u, d| value_u64(d, 16, u.not_zero(64))),
+    rule("index-chunk-tokens", V, "9", "Shape", P::ANCHORS, |u, d| {
         let (total, chunks) = (d.u64(T::LEDGER_INDEX, 0), d.u64(T::LEDGER_INDEX, 8));
-        let tokens = match chunks {
-            0 => u.not_zero(32),
-            // Less than the mean; or more than all, where 32 bits have room for that.
-            _ if u.flag() && total < u64::from(u32::MAX) => u.between(total + 1, u64::from(u32::MAX)),
-            _ => u.below(total.div_ceil(chunks)),
+        // Less than the mean; or more than all, where 32 bits have room for that.
+        let tokens = if u.flag() && total < u64::from(u32::MAX) {
+            u.between(total + 1, u64::from(u32::MAX))
+        } else {
+            u.below(total.div_ceil(chunks))
         };
         value_u32(d, 24, tokens as u32)
     }),
+    rule("index-empty-chunk-tokens", V, "9", "Shape", P::EMPTY, |u, d| value_u32(d, 24, u.not_u32(0))),
     rule("index-anchor-stride", V, "10", "Shape", P::NONE, |_, d| value_u32(d, 28, 0)),
     rule("index-anchor-count", V, "11", "Shape", P::NONE, |u, d| {
         let count = d.u32(T::LEDGER_INDEX, 32);
