@@ -3,7 +3,7 @@
 
 Made from spec/README.md, spec/frame.md and spec/beacon.md alone; the ledger is in ledger.py, blocks and mirrors
 in mirror.py, certificates in certificate.py, states, the index and the whitening in engram.py, gists in gist.py,
-streams in stream.py.
+streams in stream.py, the accumulated hash in accumulated.py.
 Standard library only.
 
     python3 spec/vectors/generate.py             write the vectors
@@ -2406,6 +2406,7 @@ def main(arguments):
         sys.exit(__doc__)
     sys.modules["generate"] = sys.modules[__name__]     # the modules below take the envelope from here
     sys.dont_write_bytecode = True
+    import accumulated
     import certificate
     import engram
     import gist
@@ -2419,12 +2420,13 @@ def main(arguments):
     engram.self_test()
     gist.self_test()
     stream.self_test()
+    accumulated.self_test()
     if arguments == ["--example"]:
         print(example(), end="")
         return 0
     stale = []
     for name, cases in (("frame", frame_cases()), ("beacon", beacon_cases()), ("context", context_cases()), ("mu16", mu16_cases()),
-                        *((name, made()) for name, made in ledger.FILES + mirror.FILES + certificate.FILES + engram.FILES + gist.FILES + stream.FILES)):
+                        *((name, made()) for name, made in ledger.FILES + mirror.FILES + certificate.FILES + engram.FILES + gist.FILES + stream.FILES + accumulated.FILES)):
         path = os.path.join(HERE, name + ".json")
         text = render(cases)
         if arguments:

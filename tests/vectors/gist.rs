@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Held, each, f64_hex, from_hex, hex, hold};
 
-fn gist_view(gist: &GistView<'_>) -> Value {
+pub(super) fn gist_view(gist: &GistView<'_>) -> Value {
     let KeyShape { layers, heads, tokens, head_dim } = gist.shape();
     let part = |part: Part| -> Vec<Vec<String>> {
         let layer = |layer| -> Vec<String> {

@@ -12,7 +12,7 @@ fn input(case: &Value) -> Vec<u8> {
     from_hex(case["hex"].as_str().unwrap())
 }
 
-fn chunk_view(chunk: &Chunk<'_>) -> Value {
+pub(super) fn chunk_view(chunk: &Chunk<'_>) -> Value {
     let (encoding, element, bits) = match chunk.encoding() {
         Encoding::RawU16 => ("raw", 3, 0),
         Encoding::RawU32 => ("raw", 4, 0),
@@ -42,31 +42,32 @@ pub(crate) fn chunks() -> Held {
     })
 }
 
+pub(super) fn index_view(index: &Index<'_>) -> Value {
+    let names: u64 = index.spans().map(|span| span.name.len() as u64).sum();
+    json!({
+        "total_tokens": index.total_tokens(),
+        "chunk_count": index.chunk_count(),
+        "ledger_len": index.ledger_len(),
+        "chunk_tokens": index.chunk_tokens(),
+        "anchor_stride": index.anchor_stride(),
+        "names_len": names,
+        "root": hex(index.root()),
+        "anchors": index
+            .anchors()
+            .map(|a| json!([a.chunk_id, a.start, a.offset, a.len, hex(&a.digest_prefix)]))
+            .collect::<Vec<_>>(),
+        "passkeys": index
+            .passkeys()
+            .map(|p| json!([p.position, p.chunk_id, p.offset, p.token]))
+            .collect::<Vec<_>>(),
+        "spans": index.spans().map(|s| json!([s.name, s.start, s.len])).collect::<Vec<_>>(),
+    })
+}
+
 #[cfg_attr(test, test)]
 pub(crate) fn indexes() -> Held {
     each("index.json", 500, |case| {
-        let view = |index: Index<'_>| {
-            let names: u64 = index.spans().map(|span| span.name.len() as u64).sum();
-            json!({
-                "total_tokens": index.total_tokens(),
-                "chunk_count": index.chunk_count(),
-                "ledger_len": index.ledger_len(),
-                "chunk_tokens": index.chunk_tokens(),
-                "anchor_stride": index.anchor_stride(),
-                "names_len": names,
-                "root": hex(index.root()),
-                "anchors": index
-                    .anchors()
-                    .map(|a| json!([a.chunk_id, a.start, a.offset, a.len, hex(&a.digest_prefix)]))
-                    .collect::<Vec<_>>(),
-                "passkeys": index
-                    .passkeys()
-                    .map(|p| json!([p.position, p.chunk_id, p.offset, p.token]))
-                    .collect::<Vec<_>>(),
-                "spans": index.spans().map(|s| json!([s.name, s.start, s.len])).collect::<Vec<_>>(),
-            })
-        };
-        hold(case, Index::parse_exact(&input(case)).map(view));
+        hold(case, Index::parse_exact(&input(case)).map(|index| index_view(&index)));
     })
 }
 

@@ -3,6 +3,7 @@
 //! tests/targets has the same source as a module, and runs it where there is no test harness.
 #![cfg(all(feature = "alloc", feature = "hmac"))]
 
+pub(crate) mod accumulated;
 pub(crate) mod certificate;
 pub(crate) mod engram;
 pub(crate) mod gist;
@@ -40,7 +41,7 @@ macro_rules! files {
 }
 
 files! {
-    "beacon.json" "certificate.json" "chunk.json" "context.json" "engram_index.json" "frame.json" "gist.json"
+    "accumulated.json" "beacon.json" "certificate.json" "chunk.json" "context.json" "engram_index.json" "frame.json" "gist.json"
     "index.json" "ledger.json" "mirror.json" "mu16.json" "pack.json" "proof.json" "state.json" "stream.json" "whitening.json"
 }
 

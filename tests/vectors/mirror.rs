@@ -9,7 +9,7 @@ use sha2::Digest as _;
 
 use super::{Held, each, f64_hex, from_hex, hex, hold};
 
-fn blocks_view(blocks: &Blocks<'_>) -> Value {
+pub(super) fn blocks_view(blocks: &Blocks<'_>) -> Value {
     let shape = blocks.shape();
     let one_by_one: Vec<u8> =
         (0..shape.rows()).flat_map(|index| blocks.block(index).unwrap().to_vec()).collect();
@@ -24,7 +24,7 @@ fn blocks_view(blocks: &Blocks<'_>) -> Value {
     })
 }
 
-fn mirror_view(mirror: &MirrorView<'_>) -> Value {
+pub(super) fn mirror_view(mirror: &MirrorView<'_>) -> Value {
     let config = mirror.frame().config();
     let mode = match mirror.mode() {
         Mode::Replace => "replace",

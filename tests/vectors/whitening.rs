@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Held, each, f32_hex, from_hex, hex, hold};
 
-fn whitening_view(whitening: &Whitening<'_>) -> Value {
+pub(super) fn whitening_view(whitening: &Whitening<'_>) -> Value {
     let bytes =
         |values: &mut dyn Iterator<Item = f32>| hex(&values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>());
     let directions: String =
