@@ -27,3 +27,4 @@ mod options;
 mod recover;
 #[cfg(target_os = "linux")]
 mod trouble;
+mod vectors;

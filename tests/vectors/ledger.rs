@@ -6,7 +6,7 @@ mod reader;
 use bitwire::ledger::{Chunk, Claim, Digest, Encoding, Index, Proof, pack};
 use serde_json::{Value, json};
 
-use super::{Held, each, from_hex, hex, hold};
+use super::{Held, each, from_hex, hex, hold, note};
 
 fn input(case: &Value) -> Vec<u8> {
     from_hex(case["hex"].as_str().unwrap())
@@ -122,6 +122,10 @@ pub(crate) fn packing() -> Held {
             assert_eq!(json!(found), json!([case["encoding"], case["element"], case["bits"]]), "{id}");
             assert_eq!(encoding.encode_into(&tokens, &mut packed).unwrap(), bytes.len(), "{id}");
             assert_eq!(packed, bytes, "{id}");
+            let (encoding, element, bits) = found;
+            let found =
+                json!({ "encoding": encoding, "element": element, "bits": bits, "hex": hex(&packed) });
+            note(case, &Ok(found));
             return;
         }
         let bits = case["bits"].as_u64().unwrap() as u8;
@@ -130,5 +134,6 @@ pub(crate) fn packing() -> Held {
         let mut back = vec![0; tokens.len()];
         pack::unpack_into(&bytes, bits, 0, &mut back).unwrap();
         assert_eq!(back, tokens, "{id}");
+        note(case, &Ok(json!({ "hex": hex(&packed), "tokens": back })));
     })
 }

@@ -7,7 +7,7 @@ use bitwire::{Error, ErrorKind};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
-use super::{Held, each, f64_hex, from_hex, hex, hold};
+use super::{Held, each, f64_hex, from_hex, hex, hold, note};
 
 pub(super) fn blocks_view(blocks: &Blocks<'_>) -> Value {
     let shape = blocks.shape();
@@ -147,6 +147,7 @@ pub(crate) fn mirrors() -> Held {
             "mirror" => hold(case, MirrorView::parse_exact(&input("hex")).map(|mirror| mirror_view(&mirror))),
             "diff" => match diff(case) {
                 Err(error) => {
+                    note(case, &Err(error));
                     let ErrorKind::NonFinite { row, column } = error.kind() else {
                         panic!("{}: {error}", case["id"]);
                     };

@@ -4,7 +4,7 @@ use bitwire::engram::whitening::Whitening;
 use bitwire::frame::Frame;
 use serde_json::{Value, json};
 
-use super::{Held, each, f32_hex, from_hex, hex, hold};
+use super::{Held, each, f32_hex, from_hex, hex, hold, note};
 
 pub(super) fn whitening_view(whitening: &Whitening<'_>) -> Value {
     let bytes =
@@ -34,6 +34,7 @@ pub(crate) fn whitenings() -> Held {
                 let mut y = vec![0.0; words("expect").len()];
                 whitening.and_then(|whitening| whitening.apply_into(&key, &mut y)).unwrap();
                 let y: Vec<Value> = y.into_iter().map(|y| json!(f32_hex(y))).collect();
+                note(case, &Ok(json!({ "expect": y })));
                 assert_eq!(y, words("expect"), "{}", case["id"]);
             }
             view => panic!("{view}"),

@@ -14,6 +14,7 @@ use crate::gist::GistVerb;
 use crate::ledger::args::LedgerVerb;
 use crate::mirror::args::MirrorVerb;
 use crate::recover::Recover;
+use crate::vectors::VectorsVerb;
 
 /// Compact, verifiable formats for the context of language models.
 ///
@@ -62,6 +63,11 @@ pub(crate) enum Verb {
         verb: GistVerb,
     },
     Recover(Recover),
+    /// Judge another implementation by the conformance vectors
+    Vectors {
+        #[command(subcommand)]
+        verb: VectorsVerb,
+    },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bitwire completions bash > /etc/bash_completion.d/bitwire")]
     Completions {

@@ -16,6 +16,7 @@ mod mirror;
 mod progress;
 mod recover;
 mod scl;
+mod vectors;
 mod verify;
 
 use std::env;
@@ -83,6 +84,7 @@ fn run(verb: Verb, out: &mut Output) -> Result<Outcome, Problem> {
         Verb::Engram { verb } => engram::run(verb, out),
         Verb::Gist { verb } => gist::run(verb, out),
         Verb::Recover(args) => recover::recover(&args, out),
+        Verb::Vectors { verb } => vectors::run(verb, out),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bitwire", out.bytes());
             Ok(Outcome::Good)
