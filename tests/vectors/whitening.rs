@@ -31,7 +31,7 @@ pub(crate) fn whitenings() -> Held {
                 let words = |name: &str| case[name].as_array().unwrap().clone();
                 let word = |word: &Value| from_hex(word.as_str().unwrap()).try_into().unwrap();
                 let key: Vec<f32> = words("k").iter().map(word).map(f32::from_be_bytes).collect();
-                let mut y = vec![0.0; words("expect").len()];
+                let mut y = vec![0.0; case["components"].as_u64().unwrap() as usize];
                 whitening.and_then(|whitening| whitening.apply_into(&key, &mut y)).unwrap();
                 let y: Vec<Value> = y.into_iter().map(|y| json!(f32_hex(y))).collect();
                 note(case, &Ok(json!({ "expect": y })));
