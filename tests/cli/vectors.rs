@@ -182,7 +182,7 @@ fn what_does_not_hold_is_told() {
     let told_of = told(&run, "frame.json");
     assert_eq!(
         (told_of.len(), told_of[21]),
-        (22, &*format!("  and {} more; --all tells them", all + 1 - 20))
+        (22, &*format!("  and {} others; --all tells more", all + 1 - 20))
     );
     let run = folder.bitwire("vectors check . --all").invalid("");
     assert_eq!(told(&run, "frame.json").len(), all + 2);
@@ -340,6 +340,12 @@ fn results_that_cannot_be_read() {
         assert!(told(&run, "frame.json").is_empty());
         assert_eq!(run.err, format!("bitwire: {}\n", problem(&folder)));
     }
+    // So many unknown ids that telling all of them would take memory.
+    folder.put("frame.json", r#"{"id":""}"#.repeat(3000));
+    let run = folder.bitwire("vectors check . --partial --all").invalid("");
+    let lines = told(&run, "frame.json");
+    assert!(lines[0].ends_with(", unknown id 3000") && lines.len() == 1002, "{}", lines[0]);
+    assert_eq!((lines[1000], lines[1001]), ("  : there is no such case", "  and 2000 others"));
     // As long as is allowed, and a byte longer.
     for (len, message) in [
         (

@@ -32,6 +32,8 @@ files! {
 const MAX_RESULTS: u64 = 8 << 20;
 /// Failures told of each file, unless all are asked for.
 const SHOWN: usize = 20;
+/// Unknown ids kept of each file, even if all are asked for: a file has room for a million.
+const UNKNOWN_KEPT: usize = 1000;
 /// Characters told of a value or an id from outside.
 const SHOWN_CHARS: usize = 72;
 
@@ -157,15 +159,18 @@ fn check(args: &Check, out: &mut Output) -> Result<Outcome, Problem> {
         all_held &= sums.all_held(args.partial);
         let failures = judged.failures(args.partial);
         let limit = if args.all { failures.len() } else { SHOWN };
+        let told = failures.get(..limit).unwrap_or(&failures);
+        let left_out = failures.len() - told.len() + judged.unknown_count - judged.unknown.len();
         if args.json {
-            files.push(sums.json(name, vectors.len(), &failures, limit));
+            files.push(sums.json(name, vectors.len(), told, left_out));
         } else {
             sums.print(name, vectors.len(), out);
-            for failure in failures.iter().take(limit) {
+            for failure in told {
                 out.line(format_args!("  {failure}"));
             }
-            if failures.len() > limit {
-                out.line(format_args!("  and {} more; --all tells them", failures.len() - limit));
+            if left_out > 0 {
+                let more = if args.all { "" } else { "; --all tells more" };
+                out.line(format_args!("  and {left_out} others{more}"));
             }
         }
     }
@@ -309,14 +314,16 @@ struct Judged<'a> {
     places: HashMap<&'a str, usize>,
     /// Of each case nothing yet, that it held, or what is wrong.
     found: Vec<Option<Result<(), Failure>>>,
+    /// The first of the ids that no case has, and how many there are in all.
     unknown: Vec<Failure>,
+    unknown_count: usize,
     file: &'static str,
 }
 
 impl<'a> Judged<'a> {
     fn new(file: &'static str, cases: &'a [Value]) -> Self {
         let places = cases.iter().enumerate().map(|(place, case)| (text(case, "id"), place)).collect();
-        Self { cases, places, found: vec![None; cases.len()], unknown: Vec::new(), file }
+        Self { cases, places, found: vec![None; cases.len()], unknown: Vec::new(), unknown_count: 0, file }
     }
 
     /// Results one after the other, or lists of them as the vectors have them.
@@ -341,7 +348,10 @@ impl<'a> Judged<'a> {
         let Some((place, case)) =
             self.places.get(id).and_then(|&place| Some((place, self.cases.get(place)?)))
         else {
-            self.unknown.push(Failure { id: cut(id), what: What::Unknown, difference: None });
+            self.unknown_count += 1;
+            if self.unknown.len() < UNKNOWN_KEPT {
+                self.unknown.push(Failure { id: cut(id), what: What::Unknown, difference: None });
+            }
             return Ok(());
         };
         let found = differs(case, result, partial).map(|(what, difference)| Failure {
@@ -359,7 +369,7 @@ impl<'a> Judged<'a> {
     }
 
     fn sums(&self) -> Sums {
-        let mut sums = Sums { unknown: self.unknown.len(), ..Sums::default() };
+        let mut sums = Sums { unknown: self.unknown_count, ..Sums::default() };
         for found in &self.found {
             let sum = match found {
                 None => &mut sums.missing,
@@ -441,8 +451,8 @@ impl Sums {
         out.line(line);
     }
 
-    fn json(&self, name: &str, cases: usize, failures: &[Failure], limit: usize) -> Value {
-        let told = failures.iter().take(limit).map(|failure| {
+    fn json(&self, name: &str, cases: usize, told: &[Failure], left_out: usize) -> Value {
+        let told = told.iter().map(|failure| {
             let mut told = json!({ "id": failure.id, "what": failure.what.name() });
             if let (Some(difference), Some(told)) = (&failure.difference, told.as_object_mut()) {
                 told.insert("member".to_owned(), difference.member.clone().into());
@@ -453,7 +463,7 @@ impl Sums {
         });
         let mut file = json!({
             "file": name, "cases": cases, "held": self.held, "failures": told.collect::<Vec<_>>(),
-            "failures_left_out": failures.len().saturating_sub(limit), "problem": null,
+            "failures_left_out": left_out, "problem": null,
         });
         if let Some(file) = file.as_object_mut() {
             file.extend(self.wrong().map(|(name, _, count)| (name.to_owned(), count.into())));
