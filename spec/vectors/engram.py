@@ -1565,7 +1565,7 @@ def whitening_cases():
             key = drawn(dim)
             assert dim < 40 or in_a_row(read_whitening(f.bytes()), key, m) != applied(read_whitening(f.bytes()), key, m)
             c.add({
-                "id": "apply-%d-%d-%d" % (dim, outputs, m), "comment": "a key of %d components, cut to %d" % (dim, m), "view": "whiten", "hex": f.bytes().hex(), "k": big_endian(key),
+                "id": "apply-%d-%d-%d" % (dim, outputs, m), "comment": "a key of %d components, cut to %d" % (dim, m), "view": "whiten", "hex": f.bytes().hex(), "k": big_endian(key), "components": m,
                 "verdict": "accept", "expect": big_endian(applied(read_whitening(f.bytes()), key, m)),
             })
     data = base.bytes()

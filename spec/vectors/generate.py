@@ -3,12 +3,13 @@
 
 Made from spec/README.md, spec/frame.md and spec/beacon.md alone; the ledger is in ledger.py, blocks and mirrors
 in mirror.py, certificates in certificate.py, states, the index and the whitening in engram.py, gists in gist.py,
-streams in stream.py.
+streams in stream.py, the accumulated hash in accumulated.py.
 Standard library only.
 
     python3 spec/vectors/generate.py             write the vectors
     python3 spec/vectors/generate.py --check     exit 1 unless the files on disk are current
     python3 spec/vectors/generate.py --example   print the worked example of spec/frame.md
+    python3 spec/vectors/generate.py --results DIR   write what the readers say of the files on disk, for `bitwire vectors check DIR`
 
 The verdicts of the cases are stated by hand, or follow from the layout the case was built with; the reader
 below has to agree with every one of them before anything is written.
@@ -2402,10 +2403,16 @@ def self_test():
 
 
 def main(arguments):
-    if arguments not in ([], ["--check"], ["--example"]):
+    results_in = arguments[1] if len(arguments) == 2 and arguments[0] == "--results" else None
+    if results_in is None and arguments not in ([], ["--check"], ["--example"]):
         sys.exit(__doc__)
     sys.modules["generate"] = sys.modules[__name__]     # the modules below take the envelope from here
     sys.dont_write_bytecode = True
+    if results_in is not None:
+        import results
+        results.write(HERE, results_in)
+        return 0
+    import accumulated
     import certificate
     import engram
     import gist
@@ -2419,12 +2426,13 @@ def main(arguments):
     engram.self_test()
     gist.self_test()
     stream.self_test()
+    accumulated.self_test()
     if arguments == ["--example"]:
         print(example(), end="")
         return 0
     stale = []
     for name, cases in (("frame", frame_cases()), ("beacon", beacon_cases()), ("context", context_cases()), ("mu16", mu16_cases()),
-                        *((name, made()) for name, made in ledger.FILES + mirror.FILES + certificate.FILES + engram.FILES + gist.FILES + stream.FILES)):
+                        *((name, made()) for name, made in ledger.FILES + mirror.FILES + certificate.FILES + engram.FILES + gist.FILES + stream.FILES + accumulated.FILES)):
         path = os.path.join(HERE, name + ".json")
         text = render(cases)
         if arguments:

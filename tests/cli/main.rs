@@ -28,3 +28,4 @@ mod options;
 mod recover;
 #[cfg(target_os = "linux")]
 mod trouble;
+mod vectors;

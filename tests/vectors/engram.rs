@@ -121,7 +121,7 @@ pub(crate) fn states() -> Held {
     })
 }
 
-fn index_view(index: &Index<'_>) -> Value {
+pub(super) fn index_view(index: &Index<'_>) -> Value {
     let entries: Vec<Value> = index
         .entries()
         .map(|entry| {

@@ -10,9 +10,9 @@ use bitwire::mirror::Scalar;
 use bitwire::{Error, ErrorKind};
 use serde_json::{Value, json};
 
-use super::{Held, each, f64_hex, from_hex, hex, hold};
+use super::{Held, each, f64_hex, from_hex, hex, hold, note};
 
-fn gist_view(gist: &GistView<'_>) -> Value {
+pub(super) fn gist_view(gist: &GistView<'_>) -> Value {
     let KeyShape { layers, heads, tokens, head_dim } = gist.shape();
     let part = |part: Part| -> Vec<Vec<String>> {
         let layer = |layer| -> Vec<String> {
@@ -110,6 +110,7 @@ fn hold_store(case: &Value) {
     let stored = match store(case) {
         Ok(stored) => stored,
         Err(error) => {
+            note(case, &Err(error));
             let found = match error.kind() {
                 ErrorKind::NonFinite { row, column } => {
                     json!({ "kind": "NonFinite", "row": row, "column": column })
@@ -132,6 +133,15 @@ fn hold_store(case: &Value) {
         assert!(near, "{id}: {name} is {stated}, found {found} ({})", f64_hex(found));
     }
     assert_eq!(json!(loss.saturated), expect["saturated"], "{id}");
+    let found = json!({
+        "element": scalar.element().code(),
+        "delta_q16": scalar.delta_q16(),
+        "payload": hex(stored.as_bytes()),
+        "max_error": f64_hex(loss.max_error),
+        "rms_error": f64_hex(loss.rms_error),
+        "saturated": loss.saturated,
+    });
+    note(case, &Ok(json!({ "expect": found })));
 }
 
 fn run(case: &Value) -> Result<Value, Error> {

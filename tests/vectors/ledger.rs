@@ -6,13 +6,13 @@ mod reader;
 use bitwire::ledger::{Chunk, Claim, Digest, Encoding, Index, Proof, pack};
 use serde_json::{Value, json};
 
-use super::{Held, each, from_hex, hex, hold};
+use super::{Held, each, from_hex, hex, hold, note};
 
 fn input(case: &Value) -> Vec<u8> {
     from_hex(case["hex"].as_str().unwrap())
 }
 
-fn chunk_view(chunk: &Chunk<'_>) -> Value {
+pub(super) fn chunk_view(chunk: &Chunk<'_>) -> Value {
     let (encoding, element, bits) = match chunk.encoding() {
         Encoding::RawU16 => ("raw", 3, 0),
         Encoding::RawU32 => ("raw", 4, 0),
@@ -42,31 +42,32 @@ pub(crate) fn chunks() -> Held {
     })
 }
 
+pub(super) fn index_view(index: &Index<'_>) -> Value {
+    let names: u64 = index.spans().map(|span| span.name.len() as u64).sum();
+    json!({
+        "total_tokens": index.total_tokens(),
+        "chunk_count": index.chunk_count(),
+        "ledger_len": index.ledger_len(),
+        "chunk_tokens": index.chunk_tokens(),
+        "anchor_stride": index.anchor_stride(),
+        "names_len": names,
+        "root": hex(index.root()),
+        "anchors": index
+            .anchors()
+            .map(|a| json!([a.chunk_id, a.start, a.offset, a.len, hex(&a.digest_prefix)]))
+            .collect::<Vec<_>>(),
+        "passkeys": index
+            .passkeys()
+            .map(|p| json!([p.position, p.chunk_id, p.offset, p.token]))
+            .collect::<Vec<_>>(),
+        "spans": index.spans().map(|s| json!([s.name, s.start, s.len])).collect::<Vec<_>>(),
+    })
+}
+
 #[cfg_attr(test, test)]
 pub(crate) fn indexes() -> Held {
     each("index.json", 500, |case| {
-        let view = |index: Index<'_>| {
-            let names: u64 = index.spans().map(|span| span.name.len() as u64).sum();
-            json!({
-                "total_tokens": index.total_tokens(),
-                "chunk_count": index.chunk_count(),
-                "ledger_len": index.ledger_len(),
-                "chunk_tokens": index.chunk_tokens(),
-                "anchor_stride": index.anchor_stride(),
-                "names_len": names,
-                "root": hex(index.root()),
-                "anchors": index
-                    .anchors()
-                    .map(|a| json!([a.chunk_id, a.start, a.offset, a.len, hex(&a.digest_prefix)]))
-                    .collect::<Vec<_>>(),
-                "passkeys": index
-                    .passkeys()
-                    .map(|p| json!([p.position, p.chunk_id, p.offset, p.token]))
-                    .collect::<Vec<_>>(),
-                "spans": index.spans().map(|s| json!([s.name, s.start, s.len])).collect::<Vec<_>>(),
-            })
-        };
-        hold(case, Index::parse_exact(&input(case)).map(view));
+        hold(case, Index::parse_exact(&input(case)).map(|index| index_view(&index)));
     })
 }
 
@@ -121,6 +122,10 @@ pub(crate) fn packing() -> Held {
             assert_eq!(json!(found), json!([case["encoding"], case["element"], case["bits"]]), "{id}");
             assert_eq!(encoding.encode_into(&tokens, &mut packed).unwrap(), bytes.len(), "{id}");
             assert_eq!(packed, bytes, "{id}");
+            let (encoding, element, bits) = found;
+            let found =
+                json!({ "encoding": encoding, "element": element, "bits": bits, "hex": hex(&packed) });
+            note(case, &Ok(found));
             return;
         }
         let bits = case["bits"].as_u64().unwrap() as u8;
@@ -129,5 +134,6 @@ pub(crate) fn packing() -> Held {
         let mut back = vec![0; tokens.len()];
         pack::unpack_into(&bytes, bits, 0, &mut back).unwrap();
         assert_eq!(back, tokens, "{id}");
+        note(case, &Ok(json!({ "hex": hex(&packed), "tokens": back })));
     })
 }

@@ -3,9 +3,12 @@
 //! tests/targets has the same source as a module, and runs it where there is no test harness.
 #![cfg(all(feature = "alloc", feature = "hmac"))]
 
+pub(crate) mod accumulated;
 pub(crate) mod certificate;
 pub(crate) mod engram;
 pub(crate) mod gist;
+#[cfg(all(test, feature = "cli"))]
+mod judged;
 pub(crate) mod ledger;
 pub(crate) mod mirror;
 pub(crate) mod stream;
@@ -40,7 +43,7 @@ macro_rules! files {
 }
 
 files! {
-    "beacon.json" "certificate.json" "chunk.json" "context.json" "engram_index.json" "frame.json" "gist.json"
+    "accumulated.json" "beacon.json" "certificate.json" "chunk.json" "context.json" "engram_index.json" "frame.json" "gist.json"
     "index.json" "ledger.json" "mirror.json" "mu16.json" "pack.json" "proof.json" "state.json" "stream.json" "whitening.json"
 }
 
@@ -76,6 +79,35 @@ impl std::process::Termination for Held {
 
 thread_local! {
     static CASE: RefCell<String> = RefCell::new("no case".to_owned());
+    /// What was found, for judged.rs.
+    static FOUND: RefCell<Vec<Value>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What was found of a case, in the form that `bitwire vectors check` judges.
+fn note(case: &Value, found: &Result<Value, Error>) {
+    if cfg!(not(all(test, feature = "cli"))) {
+        return;
+    }
+    let mut result = match found {
+        Ok(found) => found.clone(),
+        Err(error) => {
+            let mut said = json!({ "kind": error.kind().name(), "offset": error.offset() });
+            match error.kind() {
+                ErrorKind::NonFinite { row, column } => {
+                    (said["row"], said["column"]) = (row.into(), column.into());
+                }
+                ErrorKind::ForeignSource { field } => said["what"] = field.into(),
+                ErrorKind::Ambiguous { layouts } => {
+                    said["layouts"] = layouts.iter().map(|layout| json!(layout.to_string())).collect();
+                }
+                _ => {}
+            }
+            json!({ "error": said })
+        }
+    };
+    result["id"] = case["id"].clone();
+    result["verdict"] = if found.is_ok() { "accept".into() } else { "reject".into() };
+    FOUND.with_borrow_mut(|all| all.push(result));
 }
 
 /// Checks each case of a file, of which there have to be more than so many. A panic names the case.
@@ -113,9 +145,20 @@ fn f64_hex(value: f64) -> String {
     hex(&value.to_be_bytes())
 }
 
+/// More that was found of the case that was noted last.
+#[cfg(feature = "std")]
+fn also(case: &Value, member: &str, found: &Value) {
+    FOUND.with_borrow_mut(|all| {
+        if let Some(last) = all.last_mut().filter(|last| last["id"] == case["id"]) {
+            last[member] = found.clone();
+        }
+    });
+}
+
 /// Compares an outcome with the verdict; the value found is compared with `expect`.
 fn hold(case: &Value, found: Result<Value, Error>) {
     let id = &case["id"];
+    note(case, &found.clone().map(|found| json!({ "expect": found })));
     match (case["verdict"].as_str().unwrap(), found) {
         ("accept", Ok(found)) => assert_eq!(found, case["expect"], "{id}"),
         ("reject", Err(error)) => {
@@ -273,6 +316,7 @@ pub(crate) fn mu16_values() -> Held {
             .collect();
         let dim = case["dim"].as_u64().unwrap() as usize;
         let refusal = |error: Error| {
+            note(case, &Err(error));
             let found = match error.kind() {
                 ErrorKind::NonFinite { row, column } => {
                     json!({ "kind": "NonFinite", "row": row, "column": column })
@@ -283,7 +327,10 @@ pub(crate) fn mu16_values() -> Held {
         };
         match case["view"].as_str().unwrap() {
             "auto" => match Step::auto(&values, dim) {
-                Ok(step) => assert_eq!(json!(step.get()), case["delta_q16"], "{id}"),
+                Ok(step) => {
+                    note(case, &Ok(json!({ "delta_q16": step.get() })));
+                    assert_eq!(json!(step.get()), case["delta_q16"], "{id}");
+                }
                 Err(error) => refusal(error),
             },
             "quantise" => {
@@ -304,11 +351,9 @@ pub(crate) fn mu16_values() -> Held {
                 assert_eq!(one_by_one, q, "{id}");
                 let mut back = vec![0.0; values.len()];
                 mu16::dequantise_into(&payload, step, &mut back).unwrap();
-                assert_eq!(
-                    json!(back.into_iter().map(f32_hex).collect::<Vec<_>>()),
-                    case["dequantised_hex"],
-                    "{id}"
-                );
+                let back = json!(back.into_iter().map(f32_hex).collect::<Vec<_>>());
+                note(case, &Ok(json!({ "q": q, "saturated": saturated, "dequantised_hex": back })));
+                assert_eq!(back, case["dequantised_hex"], "{id}");
             }
             view => panic!("{view}"),
         }

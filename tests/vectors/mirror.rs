@@ -7,9 +7,9 @@ use bitwire::{Error, ErrorKind};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
-use super::{Held, each, f64_hex, from_hex, hex, hold};
+use super::{Held, each, f64_hex, from_hex, hex, hold, note};
 
-fn blocks_view(blocks: &Blocks<'_>) -> Value {
+pub(super) fn blocks_view(blocks: &Blocks<'_>) -> Value {
     let shape = blocks.shape();
     let one_by_one: Vec<u8> =
         (0..shape.rows()).flat_map(|index| blocks.block(index).unwrap().to_vec()).collect();
@@ -24,7 +24,7 @@ fn blocks_view(blocks: &Blocks<'_>) -> Value {
     })
 }
 
-fn mirror_view(mirror: &MirrorView<'_>) -> Value {
+pub(super) fn mirror_view(mirror: &MirrorView<'_>) -> Value {
     let config = mirror.frame().config();
     let mode = match mirror.mode() {
         Mode::Replace => "replace",
@@ -147,6 +147,7 @@ pub(crate) fn mirrors() -> Held {
             "mirror" => hold(case, MirrorView::parse_exact(&input("hex")).map(|mirror| mirror_view(&mirror))),
             "diff" => match diff(case) {
                 Err(error) => {
+                    note(case, &Err(error));
                     let ErrorKind::NonFinite { row, column } = error.kind() else {
                         panic!("{}: {error}", case["id"]);
                     };

@@ -6,7 +6,7 @@ use bitwire::stream::RecoverCobs;
 use bitwire::stream::{Event, FrameReader, Recover, Skipped};
 use serde_json::{Value, json};
 
-use super::{Held, each, from_hex};
+use super::{Held, each, from_hex, note};
 
 /// An event as in the vectors. Each frame goes by with its bytes, to be compared with those of its range.
 fn entry<F>(event: Event<F>, bytes: impl FnOnce(&F) -> Vec<u8>, frames: &mut Vec<Vec<u8>>) -> Value {
@@ -96,6 +96,7 @@ pub(crate) fn streams() -> Held {
         let expected = case["expect"]["events"].as_array().unwrap();
         let max_frame = case["max_frame"].as_u64().unwrap();
         let recovered = recovered(view, &stream, max_frame, key);
+        note(case, &Ok(json!({ "expect": { "events": recovered.0 } })));
         assert_eq!(&recovered.0, expected, "{id}: recovered");
         for piece in [stream.len(), 1, 3] {
             let fed = match max_frame {

@@ -4,9 +4,9 @@ use bitwire::engram::whitening::Whitening;
 use bitwire::frame::Frame;
 use serde_json::{Value, json};
 
-use super::{Held, each, f32_hex, from_hex, hex, hold};
+use super::{Held, each, f32_hex, from_hex, hex, hold, note};
 
-fn whitening_view(whitening: &Whitening<'_>) -> Value {
+pub(super) fn whitening_view(whitening: &Whitening<'_>) -> Value {
     let bytes =
         |values: &mut dyn Iterator<Item = f32>| hex(&values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>());
     let directions: String =
@@ -31,9 +31,10 @@ pub(crate) fn whitenings() -> Held {
                 let words = |name: &str| case[name].as_array().unwrap().clone();
                 let word = |word: &Value| from_hex(word.as_str().unwrap()).try_into().unwrap();
                 let key: Vec<f32> = words("k").iter().map(word).map(f32::from_be_bytes).collect();
-                let mut y = vec![0.0; words("expect").len()];
+                let mut y = vec![0.0; case["components"].as_u64().unwrap() as usize];
                 whitening.and_then(|whitening| whitening.apply_into(&key, &mut y)).unwrap();
                 let y: Vec<Value> = y.into_iter().map(|y| json!(f32_hex(y))).collect();
+                note(case, &Ok(json!({ "expect": y })));
                 assert_eq!(y, words("expect"), "{}", case["id"]);
             }
             view => panic!("{view}"),

@@ -15,6 +15,7 @@ use crate::gist::GistVerb;
 use crate::ledger::args::LedgerVerb;
 use crate::mirror::args::MirrorVerb;
 use crate::recover::Recover;
+use crate::vectors::VectorsVerb;
 
 /// Compact, verifiable formats for the context of language models.
 ///
@@ -64,6 +65,11 @@ pub(crate) enum Verb {
     },
     Recover(Recover),
     FuzzCorpus(FuzzCorpus),
+    /// Judge another implementation by the conformance vectors
+    Vectors {
+        #[command(subcommand)]
+        verb: VectorsVerb,
+    },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bitwire completions bash > /etc/bash_completion.d/bitwire")]
     Completions {

@@ -17,6 +17,7 @@ mod mirror;
 mod progress;
 mod recover;
 mod scl;
+mod vectors;
 mod verify;
 
 use std::env;
@@ -85,6 +86,7 @@ fn run(verb: Verb, out: &mut Output) -> Result<Outcome, Problem> {
         Verb::Gist { verb } => gist::run(verb, out),
         Verb::Recover(args) => recover::recover(&args, out),
         Verb::FuzzCorpus(args) => fuzz_corpus::fuzz_corpus(&args, out),
+        Verb::Vectors { verb } => vectors::run(verb, out),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bitwire", out.bytes());
             Ok(Outcome::Good)

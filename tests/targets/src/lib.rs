@@ -5,7 +5,7 @@
 #[path = "../../vectors/main.rs"]
 mod vectors;
 
-use vectors::{Held, certificate, engram, gist, ledger, mirror, stream, whitening};
+use vectors::{Held, accumulated, certificate, engram, gist, ledger, mirror, stream, whitening};
 
 #[cfg(target_arch = "wasm32")]
 pub use wasm::say;
@@ -15,6 +15,7 @@ const CHECKS: &[fn() -> Held] = &[
     vectors::beacons,
     vectors::contexts,
     vectors::mu16_values,
+    accumulated::accumulated,
     certificate::certificates,
     engram::states,
     engram::indexes,

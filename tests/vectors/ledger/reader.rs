@@ -6,7 +6,7 @@ use bitwire::{Error, ErrorKind};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
-use super::super::{from_hex, hex, hold};
+use super::super::{also, from_hex, hex, hold};
 use super::input;
 
 type Reader<'a> = LedgerReader<&'a [u8]>;
@@ -93,12 +93,9 @@ pub(crate) fn hold_ledger(case: &Value) {
         Ok(found) => hold(case, Ok(found)),
         Err(LedgerError::Damaged { chunk, error }) => {
             hold(case, Err(error));
-            assert_eq!(
-                json!({ "chunk": chunk, "offset": error.offset() }),
-                case["damaged"],
-                "{}",
-                case["id"]
-            );
+            let damaged = json!({ "chunk": chunk, "offset": error.offset() });
+            also(case, "damaged", &damaged);
+            assert_eq!(damaged, case["damaged"], "{}", case["id"]);
         }
         Err(other) => panic!("{}: {other}", case["id"]),
     }
