@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::source::{KeyFile, Part, Source, SourceArgs};
 use super::vectors::{StoreArg, StoreArgs, store, type_name};
 use crate::args::Common;
-use crate::exit::{Outcome, Output, Problem};
+use crate::exit::{Outcome, Output, Problem, tell};
 use crate::input::{self, Bytes};
 use crate::keys;
 use crate::mirror::{Members, check_paths, usage};
@@ -385,7 +385,7 @@ pub(super) fn fingerprint(args: &FingerprintArgs, out: &mut Output) -> Result<Ou
     };
     if stored.saturated > 0 {
         let (name, saturated) = (input::name(file.path()), stored.saturated);
-        eprintln!(
+        tell!(
             "bitwire: warning: {name}: {saturated} components saturate; a larger --delta-q16, or auto, holds them"
         );
     }

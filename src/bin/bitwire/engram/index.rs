@@ -18,7 +18,7 @@ use super::fingerprint::{MethodArg, TokenRange, WhiteningFile, tokens};
 use super::source::{KeyFile, Part, SourceArgs};
 use super::vectors::{Array, StoreArg, StoreArgs, type_name};
 use crate::args::{Common, LeadingContextArgs};
-use crate::exit::{Outcome, Output, Problem, hex};
+use crate::exit::{Outcome, Output, Problem, hex, tell};
 use crate::mirror::{ALIGNMENT, Members, check_paths, encode, frame_json, usage};
 use crate::verify::print_frame;
 use crate::{input, keys};
@@ -291,7 +291,7 @@ fn add_all(
     }
     if saturated > 0 {
         let hint = "a larger --delta-q16 of `index build`, or auto, holds them";
-        eprintln!("bitwire: warning: {saturated} components saturate; {hint}");
+        tell!("bitwire: warning: {saturated} components saturate; {hint}");
     }
     Ok(saturated)
 }

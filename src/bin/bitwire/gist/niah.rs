@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::args::Common;
-use crate::exit::{Outcome, Output, Problem, hex};
+use crate::exit::{Outcome, Output, Problem, hex, tell};
 use crate::ledger::Ledger;
 use crate::progress::Progress;
 use crate::{input, keys};
@@ -217,7 +217,7 @@ pub(crate) fn niah(args: &Niah, out: &mut Output) -> Result<Outcome, Problem> {
                 && let Err(error) = writer.abandon()
             {
                 let (file, error) = files.message(&error);
-                eprintln!("bitwire: warning: {file}: what was written could not be taken back: {error}");
+                tell!("bitwire: warning: {file}: what was written could not be taken back: {error}");
             }
             return Err(problem);
         }

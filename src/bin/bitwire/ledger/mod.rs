@@ -16,7 +16,7 @@ use bitwire::ledger::{Encoding, LedgerError, LedgerReader, Source, TornTail};
 use bitwire::{ErrorKind, frame::Key};
 use serde_json::{Value, json};
 
-use crate::exit::{Outcome, Output, Problem, error_json, hex};
+use crate::exit::{Outcome, Output, Problem, error_json, hex, tell};
 use crate::input;
 use args::LedgerVerb;
 
@@ -77,7 +77,7 @@ impl<'a> Ledger<'a> {
     fn tell_tail(&self, tail: Option<&TornTail>) {
         if let Some(TornTail { offset, len, error }) = tail {
             let name = self.name();
-            eprintln!(
+            tell!(
                 "bitwire: warning: {name}: torn at byte {offset}: {len} bytes belong to no whole chunk and are not read \
                  ({error}); `bitwire ledger recover` cuts them off"
             );
