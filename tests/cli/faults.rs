@@ -2,6 +2,8 @@
 //! readers that went away, files that change, and names that mean harm; for every verb that reads or writes files.
 
 mod inside;
+mod maps;
 mod places;
 mod streams;
 mod verbs;
+mod writers;

@@ -19,7 +19,7 @@ use super::source::{KeyFile, Part, Source, SourceArgs};
 use super::vectors::{StoreArg, StoreArgs, store, type_name};
 use crate::args::Common;
 use crate::exit::{Outcome, Output, Problem, tell};
-use crate::input::{self, Bytes};
+use crate::input;
 use crate::keys;
 use crate::mirror::{Members, check_paths, usage};
 
@@ -189,12 +189,13 @@ impl TokenRange {
 /// A whitening in its file.
 pub(super) struct WhiteningFile {
     name: String,
-    bytes: Bytes,
+    /// Not mapped: what a key verified is then what is used.
+    bytes: Vec<u8>,
 }
 
 impl WhiteningFile {
     pub(super) fn open(path: &Path) -> Result<Self, Problem> {
-        Ok(Self { name: input::name(path), bytes: input::map(path)? })
+        Ok(Self { name: input::name(path), bytes: input::read_frames(path)? })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -202,7 +203,7 @@ impl WhiteningFile {
     }
 
     pub(super) fn frame(&self, key: Option<&Key>) -> Result<Frame<'_>, Problem> {
-        input::frame(&self.name, self.bytes.as_ref(), key)
+        input::frame(&self.name, &self.bytes, key)
     }
 
     pub(super) fn view(&self, key: Option<&Key>) -> Result<Whitening<'_>, Problem> {

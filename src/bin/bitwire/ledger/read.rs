@@ -129,7 +129,7 @@ enum Whole {
 
 pub(crate) fn verify(args: &Verify, out: &mut Output) -> Result<Outcome, Problem> {
     let ledger = Ledger::new(&args.ledger, keys::key(&args.common.key)?)?;
-    let reader = match ledger.map() {
+    let reader = match ledger.read() {
         Ok(reader) => reader,
         Err(error) => return invalid(&ledger, error, args.common.json, out),
     };
