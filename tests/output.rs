@@ -168,6 +168,35 @@ fn a_folder_that_appears_in_the_meantime_is_left_alone() {
 }
 
 #[test]
+fn a_new_file_replaces_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out");
+    let created = || {
+        let mut file = OutputFile::create(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        file
+    };
+    let (first, second) = (created(), created());
+    first.commit_new().unwrap();
+    // Also what came after the second began.
+    fs::write(&path, b"other").unwrap();
+    let error = second.commit_new().unwrap_err();
+    let kind = |error: &bitwire::io::FileError| match error.cause() {
+        bitwire::io::Cause::Io(error) => error.kind(),
+        _ => panic!("{error}"),
+    };
+    assert_eq!((kind(&error), error.path()), (io::ErrorKind::AlreadyExists, &*path));
+    assert_eq!(fs::read(&path).unwrap(), b"other");
+    assert_eq!(names(folder.path()), ["out"]);
+    // A link to nothing is something.
+    let third = created();
+    fs::remove_file(&path).unwrap();
+    symlink("none", &path).unwrap();
+    assert_eq!(kind(&third.commit_new().unwrap_err()), io::ErrorKind::AlreadyExists);
+    assert_eq!(names(folder.path()), ["out"]);
+}
+
+#[test]
 fn a_relative_name_without_a_folder_works() {
     // Of the package's own folder, which is where tests run; the name is this process's own.
     let name = format!("target-output-test-{}.tmp", std::process::id());
@@ -250,6 +279,6 @@ fn in_a_folder_that_cannot_be_written() {
     let path = Path::new(&folder).join("out.bit");
     let error = put(&path, b"new").unwrap_err();
     assert_eq!(error.path(), Path::new(&folder));
-    assert!(error.to_string().contains("read-only"), "{error}");
+    assert!(error.to_string().ends_with(": Read-only file system"), "{error}");
     assert_eq!(fs::read(&path).unwrap(), b"old\n");
 }

@@ -11,7 +11,11 @@ impl Map {
     /// Maps a file.
     ///
     /// Nobody may cut it short while the map is there: reading a part that is gone ends the process (SIGBUS). What is
-    /// changed in the file changes in the map.
+    /// changed in the file changes in the map, also after it was checked: whoever shares a file with others whom they do
+    /// not trust reads it, and checks what was read; or checks again what was used, as
+    /// [`Frame::parse`](crate::frame::Frame::parse), `Frame::verify` and
+    /// [`LedgerReader::verify`](crate::ledger::LedgerReader::verify) can be asked at any time. A file that is replaced by
+    /// another under its name, as [`output`](super::output) does, stays as it was for those who have it as a map.
     ///
     /// # Errors
     /// Those of the operating system.

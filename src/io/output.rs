@@ -12,7 +12,7 @@
 //!   (`/dev/null` is what people lose that way).
 
 use super::{Cause, FileError};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
@@ -45,15 +45,12 @@ impl OutputFile {
         let at_folder = |error: io::Error| FileError::new(folder_path, error);
         #[cfg(unix)]
         let folder = File::open(folder_path).map_err(at_folder)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        // Opened here, since errors of `tempfile` name the temporary file, which nobody asked for, and lose what the system said.
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".bitwire-").suffix(".tmp");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        // The error's text would name the temporary file, which nobody asked for.
-        let file = builder.tempfile_in(folder_path).map_err(|error| at_folder(error.kind().into()))?;
+        let file = builder.prefix(".bitwire-").suffix(".tmp").make_in(folder_path, |path| options.open(path));
+        let file = file.map_err(at_folder)?;
         let (file, temporary) = file.into_parts();
         let file = BufWriter::with_capacity(64 << 10, file);
         Ok(Self {
@@ -91,9 +88,24 @@ impl OutputFile {
         self.place()?.sync()
     }
 
+    /// The same for a name that nothing has: whatever has it stays as it is, whoever put it there and however late.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit); [`AlreadyExists`](io::ErrorKind::AlreadyExists) if anything has the name.
+    pub fn commit_new(self) -> Result<(), FileError> {
+        self.place_by(|temporary, path| temporary.persist_noclobber(path))?.sync()
+    }
+
     /// The first half of [`commit`](Self::commit): the file has its name, unless there is an error, but a power cut may undo
     /// that.
     pub(crate) fn place(self) -> Result<Placed, FileError> {
+        self.place_by(|temporary, path| temporary.persist(path))
+    }
+
+    fn place_by(
+        self,
+        persist: impl FnOnce(TempPath, &Path) -> Result<(), tempfile::PathPersistError>,
+    ) -> Result<Placed, FileError> {
         // On any error `temporary` is dropped, which removes the file.
         let Self { path, file, temporary, permissions, .. } = self;
         let at_path = |error: io::Error| FileError::new(&path, error);
@@ -105,7 +117,7 @@ impl OutputFile {
         drop(file);
         // Asked again: much may have happened since `create`.
         existing(&path).map_err(at_path)?;
-        temporary.persist(&path).map_err(|error| at_path(error.error))?;
+        persist(temporary, &path).map_err(|error| at_path(error.error))?;
         Ok(Placed {
             path,
             #[cfg(unix)]

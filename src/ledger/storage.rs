@@ -282,7 +282,12 @@ impl Storage for LedgerPath {
 
     fn remove(&self, part: Part) -> io::Result<()> {
         match fs::remove_file(self.path(part)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // A name too long for the file system, as that of an index may be where its ledger's just fits, names nothing either.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) =>
+            {
+                Ok(())
+            }
             other => other,
         }
     }
@@ -444,6 +449,19 @@ mod tests {
         assert!(storage.open(Part::Ledger, Access::Read).unwrap().is_none());
         assert_eq!(kind(storage.create(Part::Ledger)), ErrorKind::NotFound);
         assert_eq!(kind(storage.sync_folder()), ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_ledger_whose_index_would_have_too_long_a_name_is_not_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        // On every usual file system a name has up to 255 bytes; `.idx` fits, `.idx.new` does not.
+        let path = folder.path().join("l".repeat(250));
+        let options = crate::ledger::LedgerOptions::new();
+        let error = crate::ledger::LedgerWriter::create(&path, options).unwrap_err();
+        assert!(error.to_string().contains("File name too long"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        LedgerPath::new(&path).unwrap().remove(Part::NewIndex).unwrap();
     }
 
     #[cfg(unix)]

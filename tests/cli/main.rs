@@ -12,6 +12,8 @@ mod engram;
 mod engram_index;
 mod engram_print;
 mod engram_state;
+#[cfg(target_os = "linux")]
+mod faults;
 mod frames;
 mod fuzz_corpus;
 mod gist;

@@ -434,8 +434,8 @@ fn folders_that_cannot_be_written() {
     let (folder, _) = with_capture();
     fs::create_dir(folder.path("disk")).unwrap();
     for (options, problem, there) in [
-        ("ro", "disk: read-only filesystem or storage medium", ""),
-        ("nr_inodes=2", "disk: no storage space", "000001-at-0.bit\n"),
+        ("ro", "disk: Read-only file system", ""),
+        ("nr_inodes=2", "disk: No space left on device", "000001-at-0.bit\n"),
     ] {
         let script = format!(
             "mount -t tmpfs -o {options} none disk && echo mounted && {{ \"$0\" recover capture disk > told; echo $?; ls -A disk; }}"

@@ -98,6 +98,11 @@ impl Run {
         Self { status: output.status.code(), out: output.stdout, err }
     }
 
+    /// For what was not run.
+    pub(crate) fn nothing() -> Self {
+        Self { status: Some(0), out: Vec::new(), err: String::new() }
+    }
+
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.out).unwrap()
     }

@@ -13,7 +13,7 @@ use bitwire::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use crate::args::{Emit, Show};
-use crate::exit::{Outcome, Output, Problem};
+use crate::exit::{Outcome, Output, Problem, tell};
 use crate::progress::Progress;
 use crate::verify::{context_json, context_text, print_frame};
 use crate::{input, keys};
@@ -72,7 +72,7 @@ pub(crate) fn emit(args: &Emit, out: &mut Output) -> Result<Outcome, Problem> {
 
     let alert = measured.results.is_some_and(|results| results.alert());
     if alert {
-        eprintln!("bitwire: ALERT: the drift is at or over the threshold");
+        tell!("bitwire: ALERT: the drift is at or over the threshold");
     }
     Ok(Outcome::valid(!alert))
 }
@@ -96,7 +96,7 @@ pub(crate) fn write(
     let Encoded { frame, saturated, .. } = encoded.map_err(|error| Problem::Usage(error.to_string()))?;
     if saturated > 0 {
         let hint = "a larger --delta-q16, or auto, holds them";
-        eprintln!("bitwire: warning: {saturated} components of the mean saturate; {hint}");
+        tell!("bitwire: warning: {saturated} components of the mean saturate; {hint}");
     }
     input::write(path, &frame, out)?;
     if input::is_stream(path) {

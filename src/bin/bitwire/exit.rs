@@ -8,6 +8,19 @@ use bitwire::{Error, ErrorKind};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
+/// Prints a line on standard error, whole. Where that is full or closed nobody can be told, which is no reason to panic, as
+/// `eprintln!` does.
+macro_rules! tell {
+    ($($line:tt)*) => {
+        $crate::exit::write_line(format_args!($($line)*))
+    };
+}
+pub(crate) use tell;
+
+pub(crate) fn write_line(line: fmt::Arguments<'_>) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
 /// A verb that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -56,7 +69,7 @@ impl Problem {
 
     pub(crate) fn report(&self) {
         if !matches!(self, Self::Reported) {
-            let _ = writeln!(io::stderr(), "bitwire: {self}");
+            tell!("bitwire: {self}");
         }
     }
 }

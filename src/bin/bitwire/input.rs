@@ -67,7 +67,8 @@ impl AsRef<[u8]> for Bytes {
     }
 }
 
-/// All bytes of a file, which may be larger than memory.
+/// All bytes of a file, which may be larger than memory. One that is cut short meanwhile ends the process (SIGBUS), and one that is
+/// written to changes here: inputs of a verb that signs, or that a key has to verify, are read instead.
 pub(crate) fn map(path: &Path) -> Result<Bytes, Problem> {
     if is_stream(path) {
         return read(path).map(Bytes::Read);
@@ -82,6 +83,12 @@ pub(crate) fn map(path: &Path) -> Result<Bytes, Problem> {
     read(path).map(Bytes::Read)
 }
 
+/// All bytes of a frame's file: mapped, or read where what a key verified must still be there when it is used, whoever writes to
+/// the file meanwhile.
+pub(crate) fn map_unless(key: Option<&Key>, path: &Path) -> Result<Bytes, Problem> {
+    if key.is_some() { read_frames(path).map(Bytes::Read) } else { map(path) }
+}
+
 /// What is wrong with the content of an input that is no frame: it cannot be read.
 pub(crate) fn unfit(path: &Path, error: Error) -> Problem {
     Problem::File(Cause::from(error).at(label(path)))
@@ -89,8 +96,12 @@ pub(crate) fn unfit(path: &Path, error: Error) -> Problem {
 
 /// All bytes of a file of frames; of anything else no more than shows that it is none, however much there is.
 pub(crate) fn read_frames(path: &Path) -> Result<Vec<u8>, Problem> {
+    frames_of(path, open(path)?)
+}
+
+/// The same of a file that is open.
+pub(crate) fn frames_of(path: &Path, mut file: impl Read) -> Result<Vec<u8>, Problem> {
     let failed = |error| FileError::new(label(path), error);
-    let mut file = open(path)?;
     let mut bytes = Vec::new();
     file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut bytes).map_err(failed)?;
     if bytes == MAGIC {

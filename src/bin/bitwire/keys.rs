@@ -7,7 +7,7 @@ use bitwire::io::key::KeyBytes;
 use zeroize::Zeroizing;
 
 use crate::args::KeyArgs;
-use crate::exit::Problem;
+use crate::exit::{Problem, tell};
 
 const VARIABLE: &str = "BITWIRE_HMAC_KEY_HEX";
 
@@ -29,7 +29,7 @@ pub(crate) fn key(args: &KeyArgs) -> Result<Option<Key>, Problem> {
     let bytes = if let Some(path) = &args.hmac_key_file {
         KeyBytes::open(path)?
     } else if let Some(text) = &args.hmac_key_hex {
-        eprintln!(
+        tell!(
             "bitwire: warning: --hmac-key-hex shows the key to others on this machine; use --hmac-key-file"
         );
         hex("--hmac-key-hex", Some(text))?

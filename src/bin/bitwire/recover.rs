@@ -1,13 +1,13 @@
 //! `recover`: the frames of a damaged capture.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bitwire::ErrorKind;
 use bitwire::frame::{AuthenticatedFrame, Frame, Key};
-use bitwire::io::output::write_whole;
-use bitwire::io::{Escaped, FileError};
+use bitwire::io::output::OutputFile;
+use bitwire::io::{Cause, Escaped, FileError};
 use bitwire::stream::{self, Event, RecoverCobs, Skipped};
 use clap::Args;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ use crate::{input, keys};
     Exit status: 0 a frame was recovered, whatever damage there was; 1 none was; 2 the capture cannot be read, or a file \
     not be written.")]
 pub(crate) struct Recover {
-    /// The capture, mapped and not read into memory; - for standard input
+    /// The capture, mapped and not read into memory, so that nobody may cut it short meanwhile; - for standard input
     capture: PathBuf,
     /// Folder to write to; made if it is not there
     out_dir: PathBuf,
@@ -92,6 +92,16 @@ fn taken(path: &Path) -> Problem {
         "{}: is there already, and recovered frames overwrite nothing; name another folder",
         Escaped::path(path)
     ))
+}
+
+/// Puts a file where there is none, also if another process does the same.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    let mut file = OutputFile::create(path)?;
+    file.write_all(bytes).map_err(|error| FileError::new(path, error))?;
+    file.commit_new().map_err(|error| match error.cause() {
+        Cause::Io(cause) if cause.kind() == io::ErrorKind::AlreadyExists => taken(path),
+        _ => error.into(),
+    })
 }
 
 fn file_name(number: u64, offset: u64) -> String {
@@ -156,10 +166,17 @@ impl Report<'_> {
             Event::Frame { range, frame } => {
                 let name = file_name(self.sums.frames.saturating_add(1), range.start);
                 let path = self.args.out_dir.join(&name);
-                if path.symlink_metadata().is_ok() {
-                    return Err(taken(&path));
-                }
-                write_whole(&path, |file| Ok(file.write_all(frame.as_bytes())?))?;
+                // The capture is mapped: what is saved is what was checked, whoever writes to it meanwhile.
+                let bytes = frame.as_bytes().to_vec();
+                let checked = Frame::parse_exact(&bytes);
+                let checked = checked
+                    .and_then(|frame| key.map_or(Ok(()), |key| frame.verify(key).map(drop)).map(|()| frame));
+                let Ok(frame) = checked else {
+                    let capture = input::name(&self.args.capture);
+                    let message = "was changed while it was read";
+                    return Err(Problem::Usage(format!("{capture}: {message} (at byte {})", range.start)));
+                };
+                put(&path, &bytes)?;
                 self.tell(
                     || {
                         json!({
@@ -176,7 +193,7 @@ impl Report<'_> {
                         })
                     },
                     || {
-                        let about = summary(frame, key);
+                        let about = summary(&frame, key);
                         format!("{}-{} frame {name}: {about}, ctx {}", range.start, range.end, frame.ctx())
                     },
                 )?;

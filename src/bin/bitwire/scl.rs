@@ -10,7 +10,7 @@ use bitwire::io::{FileError, npz};
 use serde_json::json;
 
 use crate::args::{Export, Import};
-use crate::exit::{Outcome, Output, Problem};
+use crate::exit::{Outcome, Output, Problem, tell};
 use crate::{beacon, input, keys};
 
 pub(crate) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem> {
@@ -26,7 +26,7 @@ pub(crate) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem
         Some(Sigma::Full) => "full",
         Some(Sigma::Diagonal) => "diagonal",
         _ => {
-            eprintln!("bitwire: {name} carries no covariances; Sigma is written as zeros");
+            tell!("bitwire: {name} carries no covariances; Sigma is written as zeros");
             "zero"
         }
     };

@@ -124,7 +124,12 @@ impl<'a> Export<'a> {
             let text = "the sidecar would have this name: tensors need another extension than .json";
             return Err(refuse(path, io::ErrorKind::InvalidInput, text));
         }
-        let there = fs::symlink_metadata(&beside).is_ok();
+        let there = match fs::symlink_metadata(&beside) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            // Nobody knows: neither a tensor file beside it nor its removal may be risked.
+            Err(error) => return Err(FileError::new(&beside, error)),
+        };
         let sidecar = match &self.sidecar {
             None if there => {
                 let text = "is there, and would be taken for the sidecar of these tensors, which have none";

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use super::source::{KeyFile, Part, Source, SourceArgs};
 use super::vectors::{StoreArg, StoreArgs, store, type_name};
 use crate::args::Common;
-use crate::exit::{Outcome, Output, Problem};
-use crate::input::{self, Bytes};
+use crate::exit::{Outcome, Output, Problem, tell};
+use crate::input;
 use crate::keys;
 use crate::mirror::{Members, check_paths, usage};
 
@@ -189,12 +189,13 @@ impl TokenRange {
 /// A whitening in its file.
 pub(super) struct WhiteningFile {
     name: String,
-    bytes: Bytes,
+    /// Not mapped: what a key verified is then what is used.
+    bytes: Vec<u8>,
 }
 
 impl WhiteningFile {
     pub(super) fn open(path: &Path) -> Result<Self, Problem> {
-        Ok(Self { name: input::name(path), bytes: input::map(path)? })
+        Ok(Self { name: input::name(path), bytes: input::read_frames(path)? })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -202,7 +203,7 @@ impl WhiteningFile {
     }
 
     pub(super) fn frame(&self, key: Option<&Key>) -> Result<Frame<'_>, Problem> {
-        input::frame(&self.name, self.bytes.as_ref(), key)
+        input::frame(&self.name, &self.bytes, key)
     }
 
     pub(super) fn view(&self, key: Option<&Key>) -> Result<Whitening<'_>, Problem> {
@@ -385,7 +386,7 @@ pub(super) fn fingerprint(args: &FingerprintArgs, out: &mut Output) -> Result<Ou
     };
     if stored.saturated > 0 {
         let (name, saturated) = (input::name(file.path()), stored.saturated);
-        eprintln!(
+        tell!(
             "bitwire: warning: {name}: {saturated} components saturate; a larger --delta-q16, or auto, holds them"
         );
     }

@@ -1,5 +1,7 @@
 //! `engram index`: built, added to, removed from, shown and searched.
 
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
@@ -8,7 +10,7 @@ use bitwire::engram::index::{
 };
 use bitwire::engram::whitening::WhitenedTokens;
 use bitwire::frame::{ContextHash, Frame, Key};
-use bitwire::io::Escaped;
+use bitwire::io::{Escaped, FileError};
 use bitwire::{Error, ErrorKind};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
@@ -18,7 +20,7 @@ use super::fingerprint::{MethodArg, TokenRange, WhiteningFile, tokens};
 use super::source::{KeyFile, Part, SourceArgs};
 use super::vectors::{Array, StoreArg, StoreArgs, type_name};
 use crate::args::{Common, LeadingContextArgs};
-use crate::exit::{Outcome, Output, Problem, hex};
+use crate::exit::{Outcome, Output, Problem, hex, tell};
 use crate::mirror::{ALIGNMENT, Members, check_paths, encode, frame_json, usage};
 use crate::verify::print_frame;
 use crate::{input, keys};
@@ -291,7 +293,7 @@ fn add_all(
     }
     if saturated > 0 {
         let hint = "a larger --delta-q16 of `index build`, or auto, holds them";
-        eprintln!("bitwire: warning: {saturated} components saturate; {hint}");
+        tell!("bitwire: warning: {saturated} components saturate; {hint}");
     }
     Ok(saturated)
 }
@@ -324,6 +326,46 @@ fn open<'a>(name: &str, bytes: &'a [u8], key: Option<&Key>) -> Result<(OwnedInde
     Ok((owned, *view.frame()))
 }
 
+/// An index that is going to be replaced, locked until this is dropped: else two that do so at once would each lose what the other
+/// added. Only those that ask are kept out.
+struct Replaced {
+    bytes: Vec<u8>,
+    _file: File,
+}
+
+impl Replaced {
+    fn open(path: &Path) -> Result<Self, Problem> {
+        let failed = |error| FileError::new(path, error);
+        let name = input::name(path);
+        let file = File::open(path).map_err(failed)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Problem::Usage(format!("{name}: another writer has the index")));
+                }
+                // Some file systems know no locks.
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => break,
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(TryLockError::Error(error)) => return Err(failed(error).into()),
+            }
+        }
+        // Whoever had the lock before has put another file in the place of this one.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let (own, named) = (file.metadata().map_err(failed)?, fs::metadata(path).map_err(failed)?);
+            if (own.dev(), own.ino()) != (named.dev(), named.ino()) {
+                let message = "was changed by another writer meanwhile: run it again";
+                return Err(Problem::Usage(format!("{name}: {message}")));
+            }
+        }
+        // Not mapped: what is checked is what the new index is made of.
+        let bytes = input::frames_of(path, &file)?;
+        Ok(Self { bytes, _file: file })
+    }
+}
+
 fn no_stream(path: &Path) -> Result<(), Problem> {
     if input::is_stream(path) {
         return Err(Problem::Usage("an index to be replaced has to be a file".to_owned()));
@@ -336,8 +378,8 @@ fn add(args: &Add, out: &mut Output) -> Result<Outcome, Problem> {
     no_stream(&args.index)?;
     check_paths(&args.index, args.common.json, &paths(&args.inputs, &args.input))?;
     let name = input::name(&args.index);
-    let old = input::map(&args.index)?;
-    let (mut index, old_frame) = open(&name, old.as_ref(), key.as_ref())?;
+    let old = Replaced::open(&args.index)?;
+    let (mut index, old_frame) = open(&name, &old.bytes, key.as_ref())?;
     let Items { items, dim, per_entry, .. } =
         entries::read(&args.inputs, args.input.entries.as_deref(), args.input.vector)?;
     let options = *index.options();
@@ -366,8 +408,8 @@ fn remove(args: &Remove, out: &mut Output) -> Result<Outcome, Problem> {
     no_stream(&args.index)?;
     check_paths(&args.index, args.common.json, &[])?;
     let name = input::name(&args.index);
-    let old = input::map(&args.index)?;
-    let (mut index, old_frame) = open(&name, old.as_ref(), key.as_ref())?;
+    let old = Replaced::open(&args.index)?;
+    let (mut index, old_frame) = open(&name, &old.bytes, key.as_ref())?;
     if let Some(missing) = args.cache_ids.iter().find(|id| !index.contains(id)) {
         let missing = Escaped::new(missing.as_bytes());
         return Err(Problem::Usage(format!("{name}: there is no entry '{missing}'")));
@@ -456,7 +498,7 @@ fn report(
 fn show(args: &ShowIndex, out: &mut Output) -> Result<Outcome, Problem> {
     let key = keys::key(&args.common.key)?;
     let name = input::name(&args.index);
-    let bytes = input::map(&args.index)?;
+    let bytes = input::map_unless(key.as_ref(), &args.index)?;
     let index = parse(&name, bytes.as_ref(), key.as_ref())?;
     if args.common.json {
         let mut members = frame_json(&name, index.frame(), key.is_some());
@@ -494,7 +536,7 @@ fn search(args: &SearchArgs, out: &mut Output) -> Result<Outcome, Problem> {
     let whitening = args.whitening.as_deref();
     input::one_stream([args.index.as_path(), &args.query].into_iter().chain(whitening))?;
     let name = input::name(&args.index);
-    let bytes = input::map(&args.index)?;
+    let bytes = input::map_unless(key.as_ref(), &args.index)?;
     let index = parse(&name, bytes.as_ref(), key.as_ref())?;
     let query = match whitening {
         Some(whitening) => whitened(args, &index, &WhiteningFile::open(whitening)?, key.as_ref())?,

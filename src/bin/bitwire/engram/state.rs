@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::source::{BlobArgs, KeyFile, Part, SourceArgs, state};
-use crate::exit::{Outcome, Output, Problem, hex};
+use crate::exit::{Outcome, Output, Problem, hex, tell};
 use crate::input;
 use crate::mirror::check_paths;
 
@@ -83,7 +83,7 @@ pub(super) fn show(args: &StateArgs, out: &mut Output) -> Result<Outcome, Proble
         } else {
             "are likely to be, if heads have a multiple of 64 components (--head-dim D says so),"
         };
-        eprintln!(
+        tell!(
             "bitwire: warning: {name}: quantised keys and values {sure} stored under a Hadamard rotation, which the blob does \
              not tell; `engram keys --hadamard` undoes it"
         );

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::import::{loss_json, loss_text};
 use super::show::scalar_text;
 use crate::args::{Common, ContextArgs};
-use crate::exit::{Outcome, Output, Problem};
+use crate::exit::{Outcome, Output, Problem, tell};
 use crate::mirror::{check_paths, usage};
 use crate::{input, keys};
 
@@ -89,11 +89,11 @@ pub(super) fn export(args: &Export, out: &mut Output) -> Result<Outcome, Problem
     let export = export.sidecar(sidecar).map_err(|error| not_json(&from, &error))?;
     if export.loss().is_some_and(|loss| !loss.max_error.is_finite()) {
         let scalar = scalar_text(export.scalar());
-        eprintln!("bitwire: warning: {name}: values too large for {scalar} are written as infinite");
+        tell!("bitwire: warning: {name}: values too large for {scalar} are written as infinite");
     }
     if stream {
         if export.has_sidecar() {
-            eprintln!("bitwire: warning: standard output has no place for a sidecar, which is not written");
+            tell!("bitwire: warning: standard output has no place for a sidecar, which is not written");
         }
         export.write(out.bytes()).map_err(|cause: Cause| Problem::File(cause.at("standard output")))?;
         return Ok(Outcome::Good);

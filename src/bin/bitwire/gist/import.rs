@@ -20,7 +20,7 @@ use super::source::{Input, LedgerIndex};
 use super::text::TextArgs;
 use crate::args::{Common, ContextArgs, step};
 use crate::engram::source::{CacheArgs, KeyFile};
-use crate::exit::{Outcome, Output, Problem};
+use crate::exit::{Outcome, Output, Problem, tell};
 use crate::floats::FloatArray;
 use crate::input::Bytes;
 use crate::mirror::{ALIGNMENT, check_paths, encode, usage};
@@ -165,9 +165,7 @@ pub(super) fn import(args: &Import, out: &mut Output) -> Result<Outcome, Problem
     if payload.loss().saturated > 0 {
         let count = payload.loss().saturated;
         let name = input::name(&args.input);
-        eprintln!(
-            "bitwire: warning: {name}: {count} values saturate; a larger --delta-q16, or auto, holds them"
-        );
+        tell!("bitwire: warning: {name}: {count} values saturate; a larger --delta-q16, or auto, holds them");
     }
     input::write(&args.out, &bytes, out)?;
     if input::is_stream(&args.out) {
@@ -358,7 +356,7 @@ fn of_blob(args: &Import, bytes: Bytes, positions: Range<u32>) -> Result<GistPay
     };
     KeyFile::blob(&args.input, bytes).with_both(&args.cache, |state, stream, keys, values| {
         if args.cache.hadamard.is_none() && state.may_be_rotated(head_dim) {
-            eprintln!(
+            tell!(
                 "bitwire: warning: {}: quantised keys and values are likely to be stored under a Hadamard rotation, which the \
                  blob does not tell; --hadamard undoes it",
                 input::name(&args.input)

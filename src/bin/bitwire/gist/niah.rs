@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::args::Common;
-use crate::exit::{Outcome, Output, Problem, hex};
+use crate::exit::{Outcome, Output, Problem, hex, tell};
 use crate::ledger::Ledger;
 use crate::progress::Progress;
 use crate::{input, keys};
@@ -203,6 +203,8 @@ pub(crate) fn niah(args: &Niah, out: &mut Output) -> Result<Outcome, Problem> {
             }
         }
         drop(progress);
+        // On the disk before the ledger is committed, which nothing takes back.
+        to.sync()?;
         let commit = match &mut ledger {
             Some((files, writer)) => Some(writer.commit().map_err(|error| files.problem(error))?),
             None => None,
@@ -217,7 +219,7 @@ pub(crate) fn niah(args: &Niah, out: &mut Output) -> Result<Outcome, Problem> {
                 && let Err(error) = writer.abandon()
             {
                 let (file, error) = files.message(&error);
-                eprintln!("bitwire: warning: {file}: what was written could not be taken back: {error}");
+                tell!("bitwire: warning: {file}: what was written could not be taken back: {error}");
             }
             return Err(problem);
         }
@@ -318,8 +320,14 @@ impl<'a> To<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<(), Problem> {
-        self.write(|to| to.flush())?;
+    fn sync(&mut self) -> Result<(), Problem> {
+        match self {
+            Self::File { file, .. } => Ok(file.sync()?),
+            _ => self.write(|to| to.flush()),
+        }
+    }
+
+    fn finish(self) -> Result<(), Problem> {
         match self {
             Self::File { file, .. } => Ok(file.commit()?),
             _ => Ok(()),

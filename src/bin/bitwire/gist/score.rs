@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::niah;
 use crate::args::Common;
-use crate::exit::{Outcome, Output, Problem};
+use crate::exit::{Outcome, Output, Problem, tell};
 use crate::ledger::Ledger;
 use crate::{input, keys};
 
@@ -124,7 +124,7 @@ pub(crate) fn score(args: &Score, out: &mut Output) -> Result<Outcome, Problem> 
             // A line may be all id.
             let start: String = id.chars().take(SHOWN).collect();
             let more = if start.len() < id.len() { "..." } else { "" };
-            eprintln!("bitwire: {file}: sample '{}{more}': {text}", Escaped::new(start.as_bytes()));
+            tell!("bitwire: {file}: sample '{}{more}': {text}", Escaped::new(start.as_bytes()));
         }
         recalled = Some(Recalled { tally, fault });
     } else {
@@ -140,7 +140,7 @@ pub(crate) fn score(args: &Score, out: &mut Output) -> Result<Outcome, Problem> 
     }
     if total.missing == total.samples {
         let member = Escaped::new(args.member.as_bytes());
-        eprintln!(
+        tell!(
             "bitwire: warning: there is not one answer; they are looked for in the member '{member}' (--member)"
         );
     }

@@ -51,7 +51,8 @@ impl Input {
 /// The index of a ledger.
 pub(super) struct LedgerIndex {
     path: PathBuf,
-    bytes: Bytes,
+    /// Not mapped: what a key verified is then what is used.
+    bytes: Vec<u8>,
 }
 
 impl LedgerIndex {
@@ -61,7 +62,7 @@ impl LedgerIndex {
         // By what is in it: the first frame of a ledger is a chunk.
         let is_index = Index::parse_exact(bytes.as_ref()).is_ok();
         if is_index || input::is_stream(path) || path.extension() == Some("idx".as_ref()) {
-            return Ok(Self { path: path.to_owned(), bytes });
+            return Ok(Self { path: path.to_owned(), bytes: bytes.as_ref().to_vec() });
         }
         let index = LedgerPath::new(path)?.path(Part::Index).to_owned();
         if matches!(fs::exists(&index), Ok(false)) {
@@ -70,9 +71,9 @@ impl LedgerIndex {
                 "{name}: has no index ({index}); `bitwire ledger index` makes it"
             )));
         }
-        let opened = Self { bytes: input::map(&index)?, path: index };
+        let opened = Self { bytes: input::read_frames(&index)?, path: index };
         // Whose it is, and whether it is sound, is asked later; here only whether it is up to date.
-        match Index::parse_exact(opened.bytes.as_ref()) {
+        match Index::parse_exact(&opened.bytes) {
             Ok(index) if index.ledger_len() != bytes.as_ref().len() as u64 => Err(Problem::Usage(format!(
                 "{}: the index covers {} of the {} bytes of {}; `bitwire ledger index` makes it again",
                 opened.name(),
@@ -95,7 +96,7 @@ impl LedgerIndex {
     /// The index, verified if there is a key.
     pub(super) fn get(&self, key: Option<&Key>) -> Result<Index<'_>, Problem> {
         let name = self.name();
-        let frame = input::frame(&name, self.bytes.as_ref(), key)?;
+        let frame = input::frame(&name, &self.bytes, key)?;
         Index::from_frame(&frame).map_err(|error| Problem::frame(&name, error))
     }
 }

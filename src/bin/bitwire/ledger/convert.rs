@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::args::{Evidence, ExportTinyMind, ImportTinyMind};
 use super::write::{commit_json, print_commit};
 use super::{Ledger, hex, problem};
-use crate::exit::{Outcome, Output, Problem};
+use crate::exit::{Outcome, Output, Problem, tell};
 use crate::{input, keys};
 
 fn failed(ledger: &Ledger<'_>, error: ConvertError) -> Problem {
@@ -46,7 +46,7 @@ pub(crate) fn import(args: &ImportTinyMind, out: &mut Output) -> Result<Outcome,
     let notes: Vec<String> = imported.notes.iter().map(ToString::to_string).collect();
     let dir = Escaped::path(&args.dir);
     for note in &notes {
-        eprintln!("bitwire: note: {dir}: {note}");
+        tell!("bitwire: note: {dir}: {note}");
     }
     let name = ledger.name();
     if args.common.json {

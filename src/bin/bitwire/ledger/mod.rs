@@ -7,16 +7,17 @@ mod read;
 mod write;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bitwire::io::{Escaped, FileError};
 use bitwire::ledger::storage::{LedgerPath, Part, Storage};
-use bitwire::ledger::{Encoding, LedgerError, LedgerReader, Source, TornTail};
+use bitwire::ledger::{Encoding, LedgerError, LedgerReader, TornTail};
 use bitwire::{ErrorKind, frame::Key};
 use serde_json::{Value, json};
 
-use crate::exit::{Outcome, Output, Problem, error_json, hex};
+use crate::exit::{Outcome, Output, Problem, error_json, hex, tell};
 use crate::input;
 use args::LedgerVerb;
 
@@ -60,16 +61,18 @@ impl<'a> Ledger<'a> {
         Escaped::path(self.path).to_string()
     }
 
-    fn map(&self) -> Result<LedgerReader<impl Source + Sync + use<>>, LedgerError> {
+    /// It is read and not mapped: what is checked is then what is used, whatever becomes of the file meanwhile, and one that is
+    /// cut short is an error and not the end of the process.
+    fn read(&self) -> Result<LedgerReader<File>, LedgerError> {
         match &self.key {
-            Some(key) => LedgerReader::map_signed(self.path, key.clone()),
-            None => LedgerReader::map(self.path),
+            Some(key) => LedgerReader::open_signed(self.path, key.clone()),
+            None => LedgerReader::open(self.path),
         }
     }
 
     /// Opens it, and tells of a torn tail.
-    pub(crate) fn open(&self) -> Result<LedgerReader<impl Source + Sync + use<>>, Problem> {
-        let reader = self.map().map_err(|error| self.problem(error))?;
+    pub(crate) fn open(&self) -> Result<LedgerReader<File>, Problem> {
+        let reader = self.read().map_err(|error| self.problem(error))?;
         self.tell_tail(reader.tail());
         Ok(reader)
     }
@@ -77,7 +80,7 @@ impl<'a> Ledger<'a> {
     fn tell_tail(&self, tail: Option<&TornTail>) {
         if let Some(TornTail { offset, len, error }) = tail {
             let name = self.name();
-            eprintln!(
+            tell!(
                 "bitwire: warning: {name}: torn at byte {offset}: {len} bytes belong to no whole chunk and are not read \
                  ({error}); `bitwire ledger recover` cuts them off"
             );

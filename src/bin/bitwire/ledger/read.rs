@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::{Passkeys, Recall, SpanArgs, Verify};
 use super::{Ledger, hex, tail_json};
-use crate::exit::{Outcome, Output, Problem};
+use crate::exit::{Outcome, Output, Problem, tell};
 use crate::keys;
 use crate::progress::Progress;
 
@@ -129,7 +129,7 @@ enum Whole {
 
 pub(crate) fn verify(args: &Verify, out: &mut Output) -> Result<Outcome, Problem> {
     let ledger = Ledger::new(&args.ledger, keys::key(&args.common.key)?)?;
-    let reader = match ledger.map() {
+    let reader = match ledger.read() {
         Ok(reader) => reader,
         Err(error) => return invalid(&ledger, error, args.common.json, out),
     };
@@ -154,7 +154,7 @@ pub(crate) fn verify(args: &Verify, out: &mut Output) -> Result<Outcome, Problem
         (None, _) => None,
     };
     if ledger.key.is_some() && kept.is_none() && whole.is_none() {
-        eprintln!(
+        tell!(
             "bitwire: warning: a chunk's HMAC proves its author, not that the ledger is whole or the newest: give --root \
              and --chunks, kept elsewhere"
         );

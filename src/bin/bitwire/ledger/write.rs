@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::args::{Index, Ingest, Recover};
 use super::{Ledger, encodings_json, encodings_text, hex, per_token, tail_json};
-use crate::exit::{Outcome, Output, Problem, error_json};
+use crate::exit::{Outcome, Output, Problem, error_json, tell};
 use crate::progress::Progress;
 use crate::{input, keys};
 
@@ -58,9 +58,11 @@ fn feed<R: Read>(
     .map_err(failed)?;
     let recovered = writer.recovered().copied();
     if let Some(tail) = &recovered {
-        eprintln!(
+        tell!(
             "bitwire: warning: {name}: a torn tail was cut off: {} bytes from byte {} ({})",
-            tail.len, tail.offset, tail.error
+            tail.len,
+            tail.offset,
+            tail.error
         );
     }
     let before = writer.total_tokens();
@@ -87,7 +89,7 @@ fn feed<R: Read>(
         Err(problem) => {
             if let Err(error) = writer.abandon() {
                 let (file, error) = ledger.message(&error);
-                eprintln!("bitwire: warning: {file}: what was written could not be taken back: {error}");
+                tell!("bitwire: warning: {file}: what was written could not be taken back: {error}");
             }
             return Err(problem);
         }
@@ -150,7 +152,7 @@ pub(crate) fn index(args: &Index, out: &mut Output) -> Result<Outcome, Problem> 
     let name = ledger.name();
     let file = format!("{name}.idx");
     if let Some(error) = &ignored {
-        eprintln!("bitwire: warning: {file}: the index that was there is of no use: {error}");
+        tell!("bitwire: warning: {file}: the index that was there is of no use: {error}");
     }
     ledger.tell_tail(tail.as_ref());
     if args.common.json {

@@ -14,7 +14,7 @@ use super::{
     ALIGNMENT, Members, blocks_text, check_paths, encode, frame_json, mirror, mirror_json, mode_text,
     on_master, shape_json, usage,
 };
-use crate::exit::{Outcome, Output, Problem, hex};
+use crate::exit::{Outcome, Output, Problem, hex, tell};
 use crate::verify::print_frame;
 use crate::{input, keys};
 
@@ -81,8 +81,8 @@ fn write_array(
         write_whole(&args.out, |file| write_blocks(file, dims, agent))?;
     }
     match agent.shape().scalar() {
-        Scalar::Bf16 => eprintln!("bitwire: NumPy has no bf16; written as V2, as ml_dtypes does"),
-        Scalar::Mu16(step) => eprintln!("bitwire: written as i2, in steps of {}", step.as_f64()),
+        Scalar::Bf16 => tell!("bitwire: NumPy has no bf16; written as V2, as ml_dtypes does"),
+        Scalar::Mu16(step) => tell!("bitwire: written as i2, in steps of {}", step.as_f64()),
         Scalar::F32 | Scalar::F16 => {}
     }
     if input::is_stream(&args.out) {

@@ -15,7 +15,7 @@ use super::{
     shape_json, usage,
 };
 use crate::args::ContextArgs;
-use crate::exit::{Outcome, Output, Problem, hex};
+use crate::exit::{Outcome, Output, Problem, hex, tell};
 use crate::verify::print_frame;
 use crate::{input, keys};
 
@@ -187,11 +187,11 @@ fn warn(diff: &Diff<'_>, agent: &str, report: &Report) {
     let of = report.of;
     if diff.saturated() > 0 {
         let hint = format!("a larger --delta-q16{of}, or auto, holds them");
-        eprintln!("bitwire: warning: {agent}: {} differences saturate; {hint}", diff.saturated());
+        tell!("bitwire: warning: {agent}: {} differences saturate; {hint}", diff.saturated());
     }
     if !diff.error_bound().is_finite() {
         let hint = format!("--mode replace{of} holds them");
-        eprintln!(
+        tell!(
             "bitwire: warning: {agent}: elements or differences are not finite and do not come back; {hint}"
         );
     }
