@@ -142,6 +142,16 @@ impl FileError {
     pub const fn is_io(&self) -> bool {
         self.cause.is_io()
     }
+
+    /// The same error of what lies in the folder `to` and not in `from`, a temporary one that nobody asked for.
+    #[cfg(feature = "tinymind")]
+    pub(crate) fn moved(self, from: &Path, to: &Path) -> Self {
+        match self.path.strip_prefix(from) {
+            Ok(rest) if rest.as_os_str().is_empty() => Self { path: to.to_owned(), cause: self.cause },
+            Ok(rest) => Self { path: to.join(rest), cause: self.cause },
+            Err(_) => self,
+        }
+    }
 }
 
 impl fmt::Display for FileError {

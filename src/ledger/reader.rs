@@ -355,9 +355,11 @@ impl<S: Source> LedgerReader<S> {
             .and_then(|i| self.state.frame_of(i))
             .ok_or_else(|| self.no_chunk(chunk_id))?;
         let mut buffer = Vec::new();
-        let bytes = fetch(&self.source, &mut buffer, offset, len).map_err(LedgerError::io(Part::Ledger))?;
-        self.check(chunk_id as usize, bytes)?;
-        Ok(Vec::from(bytes))
+        // A copy is checked, and not what may change under a map meanwhile.
+        let bytes = fetch(&self.source, &mut buffer, offset, len).map(Vec::from);
+        let bytes = bytes.map_err(LedgerError::io(Part::Ledger))?;
+        self.check(chunk_id as usize, &bytes)?;
+        Ok(bytes)
     }
 
     /// The proof file that chunk `chunk_id` is one of [`chunk_count`](Self::chunk_count) under the root. The chunk is

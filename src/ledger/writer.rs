@@ -251,8 +251,14 @@ impl<S: Storage> LedgerWriter<S> {
             return Err(LedgerError::Index(Error::caller(cut)));
         }
         let file = storage.create(Part::Ledger).map_err(LedgerError::io(Part::Ledger))?;
-        if !file.try_lock().map_err(LedgerError::io(Part::Ledger))? {
-            return Err(LedgerError::Locked);
+        match file.try_lock() {
+            Ok(true) => {}
+            Ok(false) => return Err(LedgerError::Locked),
+            Err(error) => {
+                // Where the file system knows no locks, no other writer has it either: nothing half made stays.
+                let _ = storage.remove(Part::Ledger);
+                return Err(LedgerError::io(Part::Ledger)(error));
+            }
         }
         let state = State::new(index, Some(identity.clone()));
         let mut writer = Self::with(storage, file, options, identity, state);
@@ -791,15 +797,20 @@ impl<S: Storage> LedgerWriter<S> {
     fn publish_index(&mut self, bytes: &[u8]) -> Result<()> {
         let io = LedgerError::io(Part::Index);
         self.storage.remove(Part::NewIndex).map_err(io)?;
-        let mut file = self.storage.create(Part::NewIndex).map_err(io)?;
-        file.write_all_at(bytes, 0).map_err(io)?;
+        let file = self.storage.create(Part::NewIndex).map_err(io)?;
+        // If the system lets it go; the next writer removes it otherwise.
+        self.put_index(file, bytes).inspect_err(|_| drop(self.storage.remove(Part::NewIndex))).map_err(io)
+    }
+
+    fn put_index(&mut self, mut file: S::File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, 0)?;
         let started = Instant::now();
-        file.sync().map_err(io)?;
+        file.sync()?;
         drop(file);
         // From here on an index may be there that covers all chunks, also after an error: they must not be cut off.
         self.kept_len = self.state.index.ledger_len();
-        self.storage.publish_index().map_err(io)?;
-        self.storage.sync_folder().map_err(io)?;
+        self.storage.publish_index()?;
+        self.storage.sync_folder()?;
         self.sync_time = self.sync_time.saturating_add(started.elapsed());
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::ledger::{
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::vec::Vec;
 
@@ -133,6 +133,15 @@ pub struct Exported {
     pub spans: u64,
 }
 
+/// A folder that is removed with all that is in it.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// Writes a ledger as a TinyMind ledger into the folder `dir`, which must not be there or be empty. Every chunk is
 /// checked. A file gets as many tokens as the ledger's longest chunk.
 ///
@@ -159,21 +168,19 @@ pub fn export<S: Source>(reader: &LedgerReader<S>, dir: impl AsRef<Path>) -> Res
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".bitwire-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o777));
-    }
-    // The error's text would name the temporary folder, which nobody asked for.
-    let temporary = builder.tempdir_in(parent);
-    let temporary = temporary.map_err(|error| FileError::new(parent, io::Error::from(error.kind())))?;
+    // Made here, since errors of `tempfile` name the temporary folder and lose what the system said.
+    let made = builder.prefix(".bitwire-").suffix(".tmp").make_in(parent, |path| fs::create_dir(path));
+    let made = made.map_err(|error| FileError::new(parent, error))?.into_temp_path().keep();
+    let mut temporary = Temporary(made.map_err(|error| FileError::new(parent, error.error))?);
+    // Nobody asked for the temporary folder, by whatever name.
+    let from = temporary.0.clone();
+    let moved = |error: FileError| error.moved(&from, dir);
 
     let chunk_tokens = match reader.longest_chunk() {
         0 => DEFAULT_CHUNK_TOKENS,
         longest => longest,
     };
-    let mut to = TinyMindWriter::create_with_prefix(temporary.path(), name, chunk_tokens)?;
+    let mut to = TinyMindWriter::create_with_prefix(&from, name, chunk_tokens).map_err(moved)?;
     let (mut position, total) = (0u64, reader.total_tokens());
     let mut tokens = Vec::new();
     while position < total {
@@ -181,7 +188,7 @@ pub fn export<S: Source>(reader: &LedgerReader<S>, dir: impl AsRef<Path>) -> Res
         // No more than the longest chunk has, which is there.
         tokens.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
         reader.recall_into(position, &mut tokens)?;
-        to.push(&tokens)?;
+        to.push(&tokens).map_err(moved)?;
         position = position.saturating_add(len);
     }
     let passkeys: Vec<TinyMindPasskey> = reader
@@ -191,10 +198,10 @@ pub fn export<S: Source>(reader: &LedgerReader<S>, dir: impl AsRef<Path>) -> Res
         .collect();
     let spans = reader.spans()?;
     let named: Vec<(&str, u64, u64)> = spans.iter().map(|span| (span.name, span.start, span.len)).collect();
-    to.finish(&passkeys, &named)?;
-    fs::rename(temporary.path(), dir).map_err(at)?;
+    to.finish(&passkeys, &named).map_err(moved)?;
+    fs::rename(&from, dir).map_err(at)?;
     // Nothing is under the temporary name any more.
-    let _ = temporary.keep();
+    core::mem::take(&mut temporary.0);
     super::write::sync_folder(parent)?;
     Ok(Exported {
         tokens: total,
