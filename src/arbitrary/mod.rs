@@ -7,7 +7,7 @@
 //!   checked later than the rule and depends on the bytes changed (digest, MAC, CRC) is made right again, so that a reader which
 //!   skips the rule has nothing else to stumble over.
 //!
-//! Both implement [`Arbitrary`](::arbitrary::Arbitrary) of the crate `arbitrary` 1.x, and are so the input of a target for
+//! Both implement [`Arbitrary`] of the crate `arbitrary` 1.x, and are so the input of a target for
 //! cargo-fuzz (libFuzzer), afl.rs or honggfuzz; both are also made from a plain number, without a fuzzer. On disk the same
 //! comes from `bitwire fuzz-corpus`, for readers in other languages.
 //!
