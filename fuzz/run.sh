@@ -33,7 +33,7 @@ jobs=${JOBS:-$(nproc 2>/dev/null || echo 1)}
 host=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTFLAGS="${RUSTFLAGS:-} $asan -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
--Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
+-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=${CODEGEN_UNITS:-1}"
 cargo build --release --target "$host" $(printf -- '--bin %s ' "${targets[@]}")
 bin=${CARGO_TARGET_DIR:-target}/$host/release
 
