@@ -47,8 +47,10 @@ pub(crate) fn crc_step(crc: u16, byte: u8) -> u16 {
     crc << 8 ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)]
 }
 
+/// The `crc` crate's, which the library does not use where it has `simd`; tests/exhaustive/crc.rs has the definition.
 pub(crate) fn crc(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0xFFFF, |crc, byte| crc_step(crc, *byte))
+    const IBM_3740: crc::Crc<u16, crc::Table<16>> = crc::Crc::<u16, crc::Table<16>>::new(&crc::CRC_16_IBM_3740);
+    IBM_3740.checksum(bytes)
 }
 
 fn room(bytes: &[u8], at: usize, needed: usize) -> Result<(), Fault> {

@@ -114,19 +114,26 @@ fn gists(attack: &mut Attack) {
 #[ignore = "takes minutes, built for release"]
 fn every_view_harmed_and_mended() {
     let mut attack = Attack::new(8);
-    let bodies: &[(Sources, fuzzing::Body)] = &[
-        (BEACONS, fuzzing::beacon),
-        (CHUNKS, fuzzing::chunk),
-        (INDEXES, fuzzing::index),
-        (BLOCKS, fuzzing::mirror),
-        (MIRRORS, fuzzing::mirror),
-        (ENGRAMS, fuzzing::engram_index),
-        (WHITENINGS, fuzzing::whitening),
-        (GISTS, fuzzing::gist),
+    let bodies: &[(&str, Sources, fuzzing::Body)] = &[
+        ("beacon", BEACONS, fuzzing::beacon),
+        ("chunk", CHUNKS, fuzzing::chunk),
+        ("index", INDEXES, fuzzing::index),
+        ("mirror", BLOCKS, fuzzing::mirror),
+        ("mirror", MIRRORS, fuzzing::mirror),
+        ("engram_index", ENGRAMS, fuzzing::engram_index),
+        ("whitening", WHITENINGS, fuzzing::whitening),
+        ("gist", GISTS, fuzzing::gist),
     ];
-    for (sources, body) in bodies {
+    for (name, sources, body) in bodies {
         for document in documents(sources) {
-            attack.on(&document, |_, harmed| body(harmed));
+            attack.on(&document, |_, harmed| {
+                if let Err(panic) = std::panic::catch_unwind(|| body(harmed)) {
+                    // The input is what has to be known of a failure.
+                    let hex: String = harmed.iter().map(|byte| format!("{byte:02x}")).collect();
+                    eprintln!("{name} fails on {} bytes: {hex}", harmed.len());
+                    std::panic::resume_unwind(panic);
+                }
+            });
         }
     }
     attack.done("every_view_harmed_and_mended");

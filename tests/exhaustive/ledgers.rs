@@ -1,7 +1,7 @@
 //! Ledgers: the tables of spec/ledger.md, "Torn tails", say what each harm is.
 
-use bitwire::frame::Key;
-use bitwire::ledger::{LedgerError, LedgerReader};
+use bitwire::frame::{Frame, Key};
+use bitwire::ledger::{Chunk, LedgerError, LedgerReader};
 use bitwire::{Error, ErrorKind};
 use serde_json::Value;
 
@@ -47,10 +47,13 @@ fn expected(harm: Harm, ledger: &[u8], harmed: &[u8], places: &[usize], committe
     let whole = |len: usize| *places.iter().rfind(|place| **place <= len).unwrap();
     let bit = match harm {
         Harm::Cut(len) if committed.is_some_and(|committed| len < committed) => return Fate::Short,
-        Harm::Cut(len) => return Fate::Torn(whole(len)),
+        Harm::Cut(len) => 8 * len,
         Harm::Flip(bit) => bit,
     };
     let start = whole(bit / 8);
+    if start == harmed.len() {
+        return Fate::Torn(start);
+    }
     let chunk = places.iter().position(|place| *place == start).unwrap();
     let Err(mut fault) = envelope::end(&harmed[start..]) else { return Fate::Lucky };
     fault.offset += start as u64;
@@ -62,7 +65,7 @@ fn expected(harm: Harm, ledger: &[u8], harmed: &[u8], places: &[usize], committe
         return Fate::Foreign;
     }
     let later_version = harmed[start..].starts_with(b"BIT") && harmed[start + 3] >= 2;
-    let follows = chunk + 2 < places.len();
+    let follows = whole_chunk_follows(&harmed[start + 1..], &ledger[4..12], chunk as u64);
     let no_ledger = chunk == 0 && fault.kind == "Magic";
     let damaged = match committed {
         Some(committed) => start < committed,
@@ -89,6 +92,16 @@ fn identity(ledger: &[u8]) -> Option<Identity<'_>> {
         at = value.end;
     }
     digest.then_some((&ledger[4..12], context, hmac))
+}
+
+/// Whether a chunk that may be the ledger's stands anywhere in `bytes`; before the first chunk, of any ctx.
+fn whole_chunk_follows(bytes: &[u8], ctx: &[u8], expected: u64) -> bool {
+    let starts = bytes.windows(4).enumerate().filter(|(_, four)| *four == b"BIT\x01");
+    starts.map(|(at, _)| &bytes[at..]).any(|bytes| {
+        Frame::parse(bytes).and_then(|(frame, _)| Chunk::from_frame(&frame)).is_ok_and(|chunk| {
+            (expected == 0 || chunk.frame().ctx().0 == ctx) && chunk.id() >= expected
+        })
+    })
 }
 
 fn found(reader: Result<Reader<'_>, LedgerError>, len: usize) -> Fate {

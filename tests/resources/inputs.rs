@@ -8,6 +8,7 @@ use bitwire::beacon::stats::Sigma;
 use bitwire::frame::{Config, Context, ContextHash, Element, FrameBuilder, Kind, TlvType, crc16};
 use bitwire::ledger::LedgerReader;
 use bitwire::stream::{cobs_encode_into, cobs_encoded_len};
+use sha2::Digest as _;
 
 pub struct Input {
     pub name: &'static str,
@@ -38,6 +39,12 @@ pub const INPUTS: &[Input] = &[
     input("empty segments", "capture, COBS", |len| repeated(&[1, 0], len)),
     input("one segment", "capture, COBS", |len| vec![1; len]),
     input("the smallest frames in COBS", "capture, COBS", |len| repeated(&in_cobs(&smallest()), len)),
+    input("the smallest frames, explained", "inspect", |len| repeated(&smallest(), len)),
+    input("small chunks, explained", "inspect", small_chunks),
+    input("the smallest frames in COBS, explained", "inspect", |len| repeated(&in_cobs(&smallest()), len)),
+    input("small blocks, explained", "inspect", |len| {
+        repeated(&payload_frame(Kind::BLOCKS, Element::F16, 2, 4, 16, &[]), len)
+    }),
     input("a beacon with a full triangle", "beacon", triangle),
     input("a beacon of many rows", "beacon", |len| {
         payload_frame(Kind::BEACON, Element::I16, (len / 2) as u32, 1, len / 2 * 2, &[])
@@ -75,10 +82,10 @@ pub const INPUTS: &[Input] = &[
     input("a master of blocks of one element", "mirror store", |len| {
         payload_frame(Kind::BLOCKS, Element::F32, (len / 4) as u32, 1, len / 4 * 4, &[])
     }),
-    input("a state of cells", "state", |len| state(len, 0)),
+    input("a state of cells", "state", |len| state(len, 1)),
     input("a state of cells of three sequences", "state", |len| state(len, 3)),
     input("a state of one cell of many sequences", "state", |len| state(len, (len / 4) as u32)),
-    input("a state of layers without rows", "state", state_layers),
+    input("a state of layers", "state", state_layers),
     input("a state of streams", "state", state_streams),
     input("a state of small numbers", "state", |len| (0..len / 4).flat_map(|i| [(i % 3) as u8, 0, 0, 0]).collect()),
     input("an engram index of bits", "engram search", |len| engrams(len, 1)),
@@ -153,15 +160,12 @@ pub const INPUTS: &[Input] = &[
     input("small samples", "answers", samples),
     input("a manifest of chunks", "tinymind", manifest_chunks),
     input("a manifest of passkeys", "tinymind", |len| {
-        let entries: Vec<String> = (0..len / 60)
-            .map(|i| format!(r#""{i}":{{"chunk_id":0,"offset":{i},"expected_token":1,"position":{i}}}"#))
-            .collect();
-        manifest(len as u64, &format!(r#","passkeys":{{{}}}"#, entries.join(",")))
+        let entries: Vec<String> = (0..len / 8).map(|i| format!("\"{i}\":1")).collect();
+        manifest(len as u64, &format!(",\"passkeys\":{{{}}}", entries.join(",")))
     }),
     input("a manifest of spans", "tinymind", |len| {
-        let entries: Vec<String> =
-            (0..len / 40).map(|i| format!(r#""s{i:05}":{{"start":0,"length":1}}"#)).collect();
-        manifest(len as u64, &format!(r#","semantic_spans":{{{}}}"#, entries.join(",")))
+        let entries: Vec<String> = (0..len / 14).map(|i| format!("\"{i:05}\":[0,1]")).collect();
+        manifest(len as u64, &format!(",\"semantic_spans\":{{{}}}", entries.join(",")))
     }),
     input("a manifest of brackets", "tinymind", |len| nesting(len, "[", "]")),
     input("a flat index", "faiss", faiss),
@@ -220,8 +224,19 @@ fn all_tlvs(len: usize) -> Vec<u8> {
     // Those below have layouts of their own.
     let types = 0x83..=0xEF;
     let each = (len / types.clone().count()).saturating_sub(3).min(65_535);
-    let tlvs: Vec<_> = types.map(|tlv| (tlv, vec![0; each])).collect();
-    payload_frame(Kind(200), Element::Structured, 1, 1, 0, &tlvs)
+    let mut frame = start(0);
+    for tlv in types {
+        frame.push(tlv);
+        frame.extend((each as u16).to_be_bytes());
+        frame.resize(frame.len() + each, 0);
+    }
+    let digest = sha2::Sha256::digest(&frame[4..]);
+    frame.extend([0xF0, 0, 33, 1]);
+    frame.extend(digest);
+    frame.extend([0xFF, 0, 0]);
+    let crc = crc16(&frame[4..]);
+    frame.extend(crc.to_be_bytes());
+    frame
 }
 
 /// For each change of the CRC over `len` bytes, the first two of them that make it, from 0.
@@ -405,7 +420,7 @@ fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// The state of a llama with one layer of rows without bytes; each cell with so many sequences.
+/// The state of a llama without layers; each cell with so many sequences.
 fn state(len: usize, sequences: u32) -> Vec<u8> {
     let cells = (len / (8 + 4 * sequences as usize)).max(1) as u32;
     let mut blob = [&5u32.to_le_bytes()[..], b"llama"].concat();
@@ -418,13 +433,13 @@ fn state(len: usize, sequences: u32) -> Vec<u8> {
     blob
 }
 
+/// One cell, and layers of one f32 each for K and V.
 fn state_layers(len: usize) -> Vec<u8> {
-    let layers = (len / 24) as u32;
+    let layers = (len / 32) as u32;
     let mut blob = [&5u32.to_le_bytes()[..], b"llama"].concat();
-    blob.extend(words(&[1, 1, 0, 0, 0, layers]));
+    blob.extend(words(&[1, 1, 0, 1, 0, 0, layers]));
     for _ in 0..2 * layers {
-        // f32, rows of no bytes.
-        blob.extend(words(&[0, 0, 0]));
+        blob.extend(words(&[0, 4, 0, 0]));
     }
     blob
 }
@@ -554,7 +569,7 @@ fn samples(len: usize) -> Vec<u8> {
 
 fn manifest(tokens: u64, more: &str) -> Vec<u8> {
     format!(
-        r#"{{"total_tokens":{tokens},"chunk_tokens":{tokens},"chunk_count":1,"chunks":[{{"chunk_id":0,"start":0,"length":{tokens},"sha256":"{}","path":"x"}}]{more}}}"#,
+        r#"{{"total_tokens":{tokens},"chunk_tokens":{tokens},"chunk_count":1,"chunks":[{{"chunk_id":0,"start":0,"length":{tokens},"sha256":"{}"}}]{more}}}"#,
         "0".repeat(64)
     )
     .into()
@@ -562,7 +577,7 @@ fn manifest(tokens: u64, more: &str) -> Vec<u8> {
 
 fn manifest_chunks(len: usize) -> Vec<u8> {
     let chunks: Vec<String> = (0..len / 120)
-        .map(|i| format!(r#"{{"chunk_id":{i},"start":{i},"length":1,"sha256":"{}","path":"x"}}"#, "0".repeat(64)))
+        .map(|i| format!(r#"{{"chunk_id":{i},"start":{i},"length":1,"sha256":"{}"}}"#, "0".repeat(64)))
         .collect();
     let count = chunks.len();
     format!(
