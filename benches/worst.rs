@@ -109,7 +109,8 @@ fn main() {
             })
             .collect();
         times.sort_by(|a, b| b.0.cmp(&a.0));
-        let slowest = times.iter().take(5).map(|(_, name, bytes)| (median(reader, bytes, 9), name, bytes.len()));
+        let slowest =
+            times.iter().take(5).map(|(_, name, bytes)| (median(reader, bytes, 9), name, bytes.len()));
         let (time, name, len) = slowest.max_by_key(|slow| slow.0).unwrap();
         let mark = if time > LIMIT { "  OVER" } else { "" };
         over += usize::from(time > LIMIT);
@@ -119,9 +120,8 @@ fn main() {
     for input in INPUTS {
         let Some(reader) = READERS.iter().find(|reader| reader.name == input.of) else { continue };
         let inputs = [len, 2 * len, 4 * len].map(input.make);
-        let [n, two, four] = [&inputs[0], &inputs[1], &inputs[2]].map(|bytes| {
-            (median(reader, bytes, 5).as_secs_f64() * 1e3, bytes.len())
-        });
+        let [n, two, four] = [&inputs[0], &inputs[1], &inputs[2]]
+            .map(|bytes| (median(reader, bytes, 5).as_secs_f64() * 1e3, bytes.len()));
         println!(
             "{:18}{:9.3}{:9.3}{:9.3} ms  x {:.2} x {:.2}  {} ({} to {} bytes)",
             reader.name,

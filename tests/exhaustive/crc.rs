@@ -16,9 +16,11 @@ const BITS: usize = 8 * 4095;
 /// with its CRC.
 fn syndromes(len: usize) -> Vec<u16> {
     // By the definition: a 1 with zeros behind it, divided bit by bit.
-    core::iter::successors(Some(1u16), |rest| Some(if rest & 0x8000 == 0 { rest << 1 } else { rest << 1 ^ 0x1021 }))
-        .take(len)
-        .collect()
+    core::iter::successors(Some(1u16), |rest| {
+        Some(if rest & 0x8000 == 0 { rest << 1 } else { rest << 1 ^ 0x1021 })
+    })
+    .take(len)
+    .collect()
 }
 
 #[test]
@@ -167,7 +169,8 @@ fn sampled_errors(attack: &mut Attack) {
             }
             // The first bit of the burst is flipped, the others as they come.
             let (pattern, first) = (random.word() | 1 << 15, 32 + random.below(covered - 15) as usize);
-            let burst: Vec<usize> = (0..16).filter(|i| pattern >> (15 - i) & 1 == 1).map(|i| first + i).collect();
+            let burst: Vec<usize> =
+                (0..16).filter(|i| pattern >> (15 - i) & 1 == 1).map(|i| first + i).collect();
             refused(&burst);
         }
     }

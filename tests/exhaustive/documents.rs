@@ -23,7 +23,9 @@ fn certificates(attack: &mut Attack) {
             if let (Harm::Cut(_), Ok(whole), Ok(left)) =
                 (harm, Certificate::parse(&document), Certificate::parse(harmed))
             {
-                let rank = |found: &Certificate<'_>| found.layout().header_len() + usize::from(found.has_extension());
+                let rank = |found: &Certificate<'_>| {
+                    found.layout().header_len() + usize::from(found.has_extension())
+                };
                 assert!(rank(&left) < rank(&whole), "{harm:?}");
             }
         });
@@ -112,7 +114,8 @@ fn grown(m: u64, n: u64, whole: bool, old: &Digest, path: &mut &[Digest]) -> Opt
 
 /// Whether a proof file proves what it is given for (spec/ledger.md, "Proof files"), by the recursions of RFC 6962.
 fn proves(file: &[u8], own: &Digest, root: &Digest, inclusion: bool) -> bool {
-    let Some(([b'B', b'I', b'P', 1, kind, count, 0, 0, numbers @ ..], path)) = file.split_first_chunk::<24>() else {
+    let Some(([b'B', b'I', b'P', 1, kind, count, 0, 0, numbers @ ..], path)) = file.split_first_chunk::<24>()
+    else {
         return false;
     };
     let (path, []) = path.as_chunks::<32>() else { return false };
@@ -161,7 +164,11 @@ fn proofs(attack: &mut Attack) {
             proven += usize::from(expected);
             // A root proves no tree size: only a and b may change, and to those of a tree of the same shape there.
             if expected && verdict {
-                assert!(matches!(harm, Harm::Flip(bit) if (64..192).contains(&bit)), "{}: {harm:?}", case["id"]);
+                assert!(
+                    matches!(harm, Harm::Flip(bit) if (64..192).contains(&bit)),
+                    "{}: {harm:?}",
+                    case["id"]
+                );
             }
         });
     }

@@ -49,7 +49,8 @@ pub(crate) fn crc_step(crc: u16, byte: u8) -> u16 {
 
 /// The `crc` crate's, which the library does not use where it has `simd`; tests/exhaustive/crc.rs has the definition.
 pub(crate) fn crc(bytes: &[u8]) -> u16 {
-    const IBM_3740: crc::Crc<u16, crc::Table<16>> = crc::Crc::<u16, crc::Table<16>>::new(&crc::CRC_16_IBM_3740);
+    const IBM_3740: crc::Crc<u16, crc::Table<16>> =
+        crc::Crc::<u16, crc::Table<16>>::new(&crc::CRC_16_IBM_3740);
     IBM_3740.checksum(bytes)
 }
 

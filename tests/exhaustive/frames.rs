@@ -17,7 +17,8 @@ type Sources = &'static [(&'static str, &'static [&'static str], &'static str)];
 const FRAMES: Sources = &[("frame.json", &["frame", "verify"], "hex")];
 const BEACONS: Sources = &[("beacon.json", &["beacon"], "hex")];
 const CHUNKS: Sources = &[("chunk.json", &["chunk"], "hex")];
-const INDEXES: Sources = &[("index.json", &["index"], "hex"), ("ledger.json", &["ledger+index"], "index_hex")];
+const INDEXES: Sources =
+    &[("index.json", &["index"], "hex"), ("ledger.json", &["ledger+index"], "index_hex")];
 const BLOCKS: Sources = &[("mirror.json", &["blocks"], "hex"), ("mirror.json", &["apply"], "master_hex")];
 const MIRRORS: Sources = &[("mirror.json", &["mirror", "apply"], "hex")];
 const ENGRAMS: Sources = &[("engram_index.json", &["engram-index"], "hex")];
@@ -75,7 +76,9 @@ fn frames(attack: &mut Attack) {
 }
 
 fn beacons(attack: &mut Attack) {
-    held(attack, BEACONS, |bytes| Frame::parse_exact(bytes).and_then(|frame| Beacon::from_frame(&frame)).map(drop));
+    held(attack, BEACONS, |bytes| {
+        Frame::parse_exact(bytes).and_then(|frame| Beacon::from_frame(&frame)).map(drop)
+    });
 }
 
 fn chunks(attack: &mut Attack) {
@@ -87,7 +90,9 @@ fn indexes(attack: &mut Attack) {
 }
 
 fn blocks(attack: &mut Attack) {
-    held(attack, BLOCKS, |bytes| Frame::parse_exact(bytes).and_then(|frame| Blocks::from_frame(&frame)).map(drop));
+    held(attack, BLOCKS, |bytes| {
+        Frame::parse_exact(bytes).and_then(|frame| Blocks::from_frame(&frame)).map(drop)
+    });
 }
 
 fn mirrors(attack: &mut Attack) {

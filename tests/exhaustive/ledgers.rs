@@ -98,9 +98,9 @@ fn identity(ledger: &[u8]) -> Option<Identity<'_>> {
 fn whole_chunk_follows(bytes: &[u8], ctx: &[u8], expected: u64) -> bool {
     let starts = bytes.windows(4).enumerate().filter(|(_, four)| *four == b"BIT\x01");
     starts.map(|(at, _)| &bytes[at..]).any(|bytes| {
-        Frame::parse(bytes).and_then(|(frame, _)| Chunk::from_frame(&frame)).is_ok_and(|chunk| {
-            (expected == 0 || chunk.frame().ctx().0 == ctx) && chunk.id() >= expected
-        })
+        Frame::parse(bytes)
+            .and_then(|(frame, _)| Chunk::from_frame(&frame))
+            .is_ok_and(|chunk| (expected == 0 || chunk.frame().ctx().0 == ctx) && chunk.id() >= expected)
     })
 }
 
@@ -144,7 +144,11 @@ fn all() -> Vec<Case> {
             key,
             whole: case["verdict"] == "accept"
                 && fits
-                && ["current", "stale"].map(Value::from).iter().chain([&Value::Null]).any(|state| state == index),
+                && ["current", "stale"]
+                    .map(Value::from)
+                    .iter()
+                    .chain([&Value::Null])
+                    .any(|state| state == index),
         });
     }
     assert!(all.iter().filter(|case| case.whole).count() >= 40);

@@ -46,7 +46,8 @@ impl Parts {
         config.extend(4u64.to_be_bytes());
         let mut hmac = vec![1];
         hmac.extend([0; 32]);
-        let tlvs = [(1, config), (2, vec![0, 0, 0, 1]), (0x90, b"abc".to_vec()), (HMAC, hmac), (0xFE, vec![0; 2])];
+        let tlvs =
+            [(1, config), (2, vec![0, 0, 0, 1]), (0x90, b"abc".to_vec()), (HMAC, hmac), (0xFE, vec![0; 2])];
         Self { ctx: [1, 2, 3, 4, 5, 6, 7, 8], tlvs: tlvs.into(), payload: vec![0xDE, 0xAD, 0xBE, 0xEF] }
     }
 
@@ -120,8 +121,16 @@ fn the_hmac_here_is_that_of_rfc_4231_and_wycheproof() {
     let hex = |text: &str| bytes(&Value::from_iter([("x", text)]), "x").unwrap();
     // RFC 4231, 4.2, 4.3, 4.4, 4.7 and 4.6 (of which it gives 128 bits).
     for (key, text, tag) in [
-        (vec![0x0B; 20], &b"Hi There"[..], "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
-        (b"Jefe".to_vec(), b"what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+        (
+            vec![0x0B; 20],
+            &b"Hi There"[..],
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+        ),
+        (
+            b"Jefe".to_vec(),
+            b"what do ya want for nothing?",
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
         (vec![0xAA; 20], &[0xDD; 50], "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
         (
             vec![0xAA; 131],
@@ -376,7 +385,8 @@ fn tags_of_another_kind() {
         let tag = of_kind(from).value(HMAC)[1..].to_vec();
         for to in 0..=8 {
             let parts = of_kind(to).tagged(&tag);
-            let expected = if from == to { Ok(()) } else { Err(Error::new(ErrorKind::Hmac, parts.place(HMAC) + 1)) };
+            let expected =
+                if from == to { Ok(()) } else { Err(Error::new(ErrorKind::Hmac, parts.place(HMAC) + 1)) };
             assert_eq!(verdict(&parts.frame(), KEY), expected, "{from} on {to}");
         }
     }

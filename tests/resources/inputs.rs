@@ -28,7 +28,9 @@ pub const INPUTS: &[Input] = &[
     input("tiny TLVs of one type", "frame", tiny_tlvs),
     input("a TLV of each type that may be skipped", "frame", all_tlvs),
     input("the smallest frames", "frames", |len| repeated(&smallest(), len)),
-    input("one frame with a digest", "frame", |len| payload_frame(Kind(200), Element::Structured, 1, 1, len, &[])),
+    input("one frame with a digest", "frame", |len| {
+        payload_frame(Kind(200), Element::Structured, 1, 1, len, &[])
+    }),
     input("magics", "capture", |len| repeated(b"BIT\x01", len)),
     input("starts without a length", "capture", |len| repeated(&start(0), len)),
     input("starts that reach to the end, CRCs wrong", "capture", |len| nested(len, false, 200)),
@@ -53,9 +55,13 @@ pub const INPUTS: &[Input] = &[
     input("a context of objects", "context", |len| nesting(len, "{\"a\":", "}")),
     input("a context of members", "context", |len| context_members(len, 8)),
     input("a context of long names alike", "context", |len| context_members(len, 500)),
-    input("a context of escapes", "context", |len| context_of(&format!("\"x\":\"{}\"", "\\u0001".repeat(len / 6)))),
+    input("a context of escapes", "context", |len| {
+        context_of(&format!("\"x\":\"{}\"", "\\u0001".repeat(len / 6)))
+    }),
     input("a context of numbers", "context", |len| context_of(&format!("\"x\":[{}0]", "0,".repeat(len / 2)))),
-    input("a context of pairs", "context", |len| context_of(&format!("\"x\":\"{}\"", "\u{1F600}".repeat(len / 4)))),
+    input("a context of pairs", "context", |len| {
+        context_of(&format!("\"x\":\"{}\"", "\u{1F600}".repeat(len / 4)))
+    }),
     input("a chunk of bits", "chunk", |len| packed_chunk(len, 1)),
     input("a chunk of 17 bits", "chunk", |len| packed_chunk(len, 17)),
     input("a chunk of passkeys", "chunk", |len| chunk(0, 0, &passkeys(len.min(65_000)))),
@@ -72,7 +78,9 @@ pub const INPUTS: &[Input] = &[
         ledger[100] ^= 1;
         ledger
     }),
-    input("the smallest chunks and their index", "ledger and index", |len| with_index(small_chunks(len * 3 / 4))),
+    input("the smallest chunks and their index", "ledger and index", |len| {
+        with_index(small_chunks(len * 3 / 4))
+    }),
     input("marked chunks and their index", "ledger and index", |len| with_index(marked_chunks(len * 3 / 4))),
     input("an index of anchors", "index", |len| index_alone(small_chunks(len * 3))),
     input("an index of passkeys", "index", |len| index_alone(chunk(0, 0, &passkeys((len / 3).min(65_000))))),
@@ -87,7 +95,9 @@ pub const INPUTS: &[Input] = &[
     input("a state of one cell of many sequences", "state", |len| state(len, (len / 4) as u32)),
     input("a state of layers", "state", state_layers),
     input("a state of streams", "state", state_streams),
-    input("a state of small numbers", "state", |len| (0..len / 4).flat_map(|i| [(i % 3) as u8, 0, 0, 0]).collect()),
+    input("a state of small numbers", "state", |len| {
+        (0..len / 4).flat_map(|i| [(i % 3) as u8, 0, 0, 0]).collect()
+    }),
     input("an engram index of bits", "engram search", |len| engrams(len, 1)),
     input("an engram index of 256 bits", "engram search", |len| engrams(len, 256)),
     input("a whitening", "whitening", |len| {
@@ -95,14 +105,24 @@ pub const INPUTS: &[Input] = &[
         payload_frame(Kind::WHITENING, Element::F32, dim as u32 + 1, dim as u32, (dim + 1) * dim * 4, &[])
     }),
     input("a gist of heads", "gist", gist),
-    input("an array of one column", "npy matrix", |len| npy("<f4", false, &format!("({}, 1)", len / 4), len / 4 * 4)),
-    input("an array of one row", "npy window", |len| npy("<f4", false, &format!("(1, {})", len / 4), len / 4 * 4)),
-    input("an array of two rows", "npy window", |len| npy("<f4", false, &format!("(2, {})", len / 8), len / 8 * 8)),
-    input("an array of halves", "npy matrix", |len| npy("<f2", false, &format!("({}, 1)", len / 2), len / 2 * 2)),
+    input("an array of one column", "npy matrix", |len| {
+        npy("<f4", false, &format!("({}, 1)", len / 4), len / 4 * 4)
+    }),
+    input("an array of one row", "npy window", |len| {
+        npy("<f4", false, &format!("(1, {})", len / 4), len / 4 * 4)
+    }),
+    input("an array of two rows", "npy window", |len| {
+        npy("<f4", false, &format!("(2, {})", len / 8), len / 8 * 8)
+    }),
+    input("an array of halves", "npy matrix", |len| {
+        npy("<f2", false, &format!("({}, 1)", len / 2), len / 2 * 2)
+    }),
     input("an array of two Fortran columns", "npy matrix", |len| {
         npy("<f2", true, &format!("({}, 2)", len / 4), len / 4 * 4)
     }),
-    input("an array of two Fortran rows", "npy matrix", |len| npy("<f2", true, &format!("(2, {})", len / 4), len / 4 * 4)),
+    input("an array of two Fortran rows", "npy matrix", |len| {
+        npy("<f2", true, &format!("(2, {})", len / 4), len / 4 * 4)
+    }),
     input("an array of Fortran blocks", "npy blocks", |len| {
         npy("<f2", true, &format!("({}, 2, 2)", len / 8), len / 8 * 8)
     }),
@@ -125,7 +145,9 @@ pub const INPUTS: &[Input] = &[
     }),
     input("tensors without elements", "safetensors", |len| tensors(len, |i| format!("t{i:06}"))),
     input("layers of one element", "gist files", layers),
-    input("tensors of long names alike", "safetensors", |len| tensors(len, |i| format!("{}{i:06}", "n".repeat(400)))),
+    input("tensors of long names alike", "safetensors", |len| {
+        tensors(len, |i| format!("{}{i:06}", "n".repeat(400)))
+    }),
     input("one tensor over and over", "safetensors", |len| tensors(len, |_| "t".to_owned())),
     input("tensors of escaped names", "safetensors", |len| tensors(len, |i| format!("\\u0074{i}"))),
     input("tensors of many dimensions", "safetensors", |len| {
@@ -139,7 +161,9 @@ pub const INPUTS: &[Input] = &[
         header_only(&format!(r#"{{"__metadata__":{{{}}}}}"#, texts.join(",")))
     }),
     input("a safetensors header of brackets", "safetensors", |len| header_only(&"[".repeat(len))),
-    input("a safetensors header of spaces", "safetensors", |len| header_only(&format!("{{{}}}", " ".repeat(len)))),
+    input("a safetensors header of spaces", "safetensors", |len| {
+        header_only(&format!("{{{}}}", " ".repeat(len)))
+    }),
     input("a sidecar of members", "sidecar", |len| json_members(len.min(65_000), "0")),
     input("a sidecar of lists", "sidecar", |len| {
         let len = len.min(65_000);
@@ -155,7 +179,9 @@ pub const INPUTS: &[Input] = &[
     input("empty objects a line", "samples", |len| repeated(b"{}\n", len)),
     input("a sample of members", "samples", |len| json_members(len, "0")),
     input("a sample of brackets", "samples", |len| nesting(len, "[", "]")),
-    input("a sample whose needle nearly stands", "samples", |len| sample(&"AAAAAA".repeat(len / 6), "AAAAAB")),
+    input("a sample whose needle nearly stands", "samples", |len| {
+        sample(&"AAAAAA".repeat(len / 6), "AAAAAB")
+    }),
     input("a sample of escapes", "samples", |len| sample(&"\\u0041".repeat(len / 6), "AAAAAB")),
     input("small samples", "answers", samples),
     input("a manifest of chunks", "tinymind", manifest_chunks),
@@ -188,7 +214,14 @@ fn config(kind: Kind, element: Element, rows: u32, dim: u32) -> Config {
     Config::new(kind, element, rows, dim, u32::from(element == Element::I16))
 }
 
-fn payload_frame(kind: Kind, element: Element, rows: u32, dim: u32, len: usize, tlvs: &[(u8, Vec<u8>)]) -> Vec<u8> {
+fn payload_frame(
+    kind: Kind,
+    element: Element,
+    rows: u32,
+    dim: u32,
+    len: usize,
+    tlvs: &[(u8, Vec<u8>)],
+) -> Vec<u8> {
     frame(config(kind, element, rows, dim), &vec![0; len], tlvs)
 }
 
@@ -297,7 +330,8 @@ fn in_cobs(frame: &[u8]) -> Vec<u8> {
 fn triangle(_: usize) -> Vec<u8> {
     let dim = 179;
     let (mu, spread) = (vec![1.5; dim], vec![0.5; dim * (dim + 1) / 2]);
-    let builder = CalibrationBuilder { sigma: Sigma::Full, mu: &mu, spread: &spread, w: 9.0, t0: 0.0, t1: 0.0 };
+    let builder =
+        CalibrationBuilder { sigma: Sigma::Full, mu: &mu, spread: &spread, w: 9.0, t0: 0.0, t1: 0.0 };
     let mut value = vec![0; builder.encoded_len().unwrap()];
     builder.encode_into(&mut value).unwrap();
     payload_frame(Kind::BEACON, Element::I16, 1, 179, 358, &[(TlvType::CALIB_STATS, value)])
@@ -465,7 +499,11 @@ fn engrams(len: usize, dim: u32) -> Vec<u8> {
         payload.extend(1f32.to_le_bytes());
         payload.extend([0; 36]);
     }
-    frame(config(Kind::ENGRAM_INDEX, Element::Bits, rows as u32, dim), &payload, &[(TlvType::ENGRAM_INDEX, value)])
+    frame(
+        config(Kind::ENGRAM_INDEX, Element::Bits, rows as u32, dim),
+        &payload,
+        &[(TlvType::ENGRAM_INDEX, value)],
+    )
 }
 
 fn gist(len: usize) -> Vec<u8> {
@@ -506,7 +544,13 @@ fn archive(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
 fn scl(dim: usize, sigma: Vec<u8>) -> Vec<u8> {
     let mu = npy("<f8", false, &format!("({dim},)"), 8 * dim);
     let one = npy("<f8", false, "()", 8);
-    archive(&[("mu.npy", mu), ("Sigma.npy", sigma), ("W.npy", one.clone()), ("t0.npy", one.clone()), ("t1.npy", one)])
+    archive(&[
+        ("mu.npy", mu),
+        ("Sigma.npy", sigma),
+        ("W.npy", one.clone()),
+        ("t0.npy", one.clone()),
+        ("t1.npy", one),
+    ])
 }
 
 /// As many zeros as come out of `len` bytes; the reader takes up to 16,384 of them.
@@ -562,7 +606,9 @@ fn sample(context: &str, needle: &str) -> Vec<u8> {
 
 fn samples(len: usize) -> Vec<u8> {
     let line = |i: usize| {
-        format!("{{\"context\":\"AAAAAA\",\"needle\":\"AAAAAA\",\"needle_position\":0,\"prediction\":\"\",\"id\":\"{i:06}\"}}\n")
+        format!(
+            "{{\"context\":\"AAAAAA\",\"needle\":\"AAAAAA\",\"needle_position\":0,\"prediction\":\"\",\"id\":\"{i:06}\"}}\n"
+        )
     };
     (0..len / line(0).len()).map(line).collect::<String>().into()
 }

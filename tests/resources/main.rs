@@ -14,7 +14,7 @@ use std::path::Path;
 use bitwire::ErrorKind;
 use bitwire::frame::{Frame, FrameHeader, Frames};
 use counting::counted;
-use inputs::INPUTS;
+use inputs::{INPUTS, Input};
 use readers::{READERS, Reader};
 use serde_json::Value;
 
@@ -52,19 +52,25 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
-    let mut all: Vec<_> = files.into_iter().map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect();
+    let mut all: Vec<_> =
+        files.into_iter().map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect();
     all.extend(folders.iter().flat_map(|folder| self::files(folder)));
     all
 }
 
-/// Vectors, seeds, files of others, and what is made to cost much, of 4 and 64 KiB.
+/// The lengths at which an input is made here. What unpacks to a thousand times its length takes long in a debug build.
+fn lengths(input: &Input) -> &'static [usize] {
+    if input.name.ends_with("deflated") { &[1 << 12] } else { &[1 << 12, 1 << 16] }
+}
+
+/// Vectors (one of 4), seeds, files of others, and what is made to cost much.
 fn everything() -> Vec<(String, Vec<u8>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut all = vectors();
+    let mut all: Vec<_> = vectors().into_iter().step_by(4).collect();
     all.extend(files(&root.join("tests/corpus")));
     all.extend(files(&root.join("tests/data")).into_iter().filter(|(_, bytes)| bytes.len() < 1 << 17));
     for input in INPUTS {
-        all.extend([1 << 12, 1 << 16].map(|len| (format!("{} ({len})", input.name), (input.make)(len))));
+        all.extend(lengths(input).iter().map(|len| (format!("{} ({len})", input.name), (input.make)(*len))));
     }
     all.sort_by(|a, b| a.1.cmp(&b.1));
     all.dedup_by(|a, b| a.1 == b.1);
@@ -102,10 +108,17 @@ fn memory_is_bounded_by_the_input() {
             }
         }
         let (over, peak, len, input) = worst;
-        println!("{name:18}{over:8.2} x + {plus:6} ({times}): {peak} for {len} of {input}; under 64 bytes: {least}");
+        println!(
+            "{name:18}{over:8.2} x + {plus:6} ({times}): {peak} for {len} of {input}; under 64 bytes: {least}"
+        );
     }
     let _ = fs::remove_dir_all(readers::folder());
-    assert!(broken.is_empty(), "{} break their bounds, such as\n{}", broken.len(), broken[..broken.len().min(60)].join("\n"));
+    assert!(
+        broken.is_empty(),
+        "{} break their bounds, such as\n{}",
+        broken.len(),
+        broken[..broken.len().min(60)].join("\n")
+    );
 }
 
 /// A million tiny TLVs are refused at the second: types increase.
@@ -125,12 +138,13 @@ fn a_million_tiny_tlvs_end_at_the_second() {
     assert_eq!(Frame::parse_exact(&bytes).map(|frame| frame.tlvs().count()), Ok(1 + (0xF0 - 0x83) + 1));
 }
 
-/// The inputs are what they say: the reader that each is meant for reads it, or refuses it late.
+/// Each input is as long as it is asked to be, and there is a reader for it.
 #[test]
-fn inputs_reach_their_readers() {
+fn inputs_have_readers() {
     for input in INPUTS {
-        let bytes = (input.make)(1 << 16);
+        let len = *lengths(input).last().unwrap();
+        let bytes = (input.make)(len);
         assert!(READERS.iter().any(|reader| reader.name == input.of), "{}", input.of);
-        assert!(bytes.len() < (1 << 16) + (1 << 14), "{}: {} bytes", input.name, bytes.len());
+        assert!(bytes.len() < len + len / 4, "{}: {} bytes", input.name, bytes.len());
     }
 }

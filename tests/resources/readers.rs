@@ -16,11 +16,11 @@ use bitwire::gist::{GistView, Part};
 use bitwire::io::faiss::FlatIndex;
 use bitwire::io::gist::{KvLayers, Sidecar};
 use bitwire::io::key::KeyBytes;
+use bitwire::io::measure;
 use bitwire::io::npy::{Header, MatrixReader, NpyBlocks};
 use bitwire::io::npz::read_scl;
 use bitwire::io::safetensors::TensorFile;
 use bitwire::io::tokens::{TokenFormat, TokenReader};
-use bitwire::io::measure;
 use bitwire::ledger::tinymind::TinyMindLedger;
 use bitwire::ledger::{Chunk, Index, LedgerReader, Proof};
 use bitwire::mirror::{BlockSource, Blocks, DiffOptions, Master, MasterMirror, MirrorView};
@@ -81,7 +81,7 @@ pub const READERS: &[Reader] = &[
     reader("key file", key_file, 1, KIB),
     reader("samples", samples, 4, 4 * KIB),
     reader("answers", answers, 4, 4 * KIB),
-    reader("tinymind", tinymind, 8, 8 * KIB),
+    reader("tinymind", tinymind, 24, 8 * KIB),
 ];
 
 fn frame(bytes: &[u8]) {
