@@ -101,11 +101,10 @@ pub(crate) fn end(bytes: &[u8]) -> Result<usize, Fault> {
             None if tlv < 0x80 => return Err(Fault::at("CriticalTlv", at)),
             None if tlv >= 0xF0 => return Err(Fault::at("ReservedTlv", at)),
             None => {}
-            Some((needed, exact)) => {
-                if len < needed || exact && len > needed {
-                    return Err(Fault::at("TlvLength", at + 1));
-                }
+            Some((needed, exact)) if len < needed || exact && len > needed => {
+                return Err(Fault::at("TlvLength", at + 1));
             }
+            Some(_) => {}
         }
         if last.is_none() {
             payload_len = u64::from_be_bytes(bytes[at + 3 + 16..at + 3 + 24].try_into().unwrap());
