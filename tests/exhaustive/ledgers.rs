@@ -64,7 +64,7 @@ fn expected(harm: Harm, ledger: &[u8], harmed: &[u8], places: &[usize], committe
     {
         return Fate::Foreign;
     }
-    let later_version = harmed[start..].starts_with(b"BIT") && harmed[start + 3] >= 2;
+    let later_version = matches!(harmed[start..], [b'B', b'I', b'T', 2..=255, ..]);
     let follows = whole_chunk_follows(&harmed[start + 1..], &ledger[4..12], chunk as u64);
     let no_ledger = chunk == 0 && fault.kind == "Magic";
     let damaged = match committed {
@@ -91,7 +91,7 @@ fn identity(ledger: &[u8]) -> Option<Identity<'_>> {
         }
         at = value.end;
     }
-    digest.then_some((&ledger[4..12], context, hmac))
+    digest.then_some((ledger.get(4..12)?, context, hmac))
 }
 
 /// Whether a chunk that may be the ledger's stands anywhere in `bytes`; before the first chunk, of any ctx.
