@@ -1,7 +1,7 @@
 //! Every truncation and every flipped bit of every vector, every small error under a CRC, every way to change a MAC.
 //!
-//! `cargo test` runs a sample, always the same one; all of it, some 17 million inputs:
-//! `cargo test --release --all-features --test exhaustive -- --include-ignored`.
+//! `cargo test` runs a sample, always the same one; all of it, 13 million harmed vectors and 11 million errors under a CRC, in some 7
+//! minutes: `cargo test --release --all-features --test exhaustive -- --include-ignored`.
 // Tests state expectations by panicking.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
