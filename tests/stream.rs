@@ -701,7 +701,7 @@ fn hostile(len: usize) {
     }
     let seen = time("right CRCs to the end", &capture, None);
     assert_eq!(frames(&seen), [(len as u64, &good[..])], "what is behind it all is found");
-    // The first of them were hashed, each from its start to the end, 64 MiB or 16 times the capture in all. Then no more: the rest
+    // The first of them were hashed, each from its start to the end, 16 MiB or 16 times the capture in all. Then no more: the rest
     // is one stretch.
     assert!(seen.len() < 80 && seen[seen.len() - 2].range.end == len as u64, "{}", seen.len());
     // With a key the good frame, which is not signed, is none.

@@ -129,8 +129,40 @@ impl IntactFrame<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
+
+    /// Messages that no frame has: cases of Project Wycheproof (tests/data/wycheproof).
+    #[test]
+    fn keys_sign_and_verify_what_wycheproof_says() {
+        let hex = |text: &serde_json::Value| -> std::vec::Vec<u8> {
+            let text = text.as_str().unwrap();
+            (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+        };
+        let text = include_str!("../../tests/data/wycheproof/hmac_sha256.json");
+        let file: serde_json::Value = serde_json::from_str(text).unwrap();
+        let (mut valid, mut invalid, mut refused) = (0, 0, 0);
+        for case in file["tests"].as_array().unwrap() {
+            let (key, msg, tag) = (hex(&case["key"]), hex(&case["msg"]), hex(&case["tag"]));
+            let Ok(key) = Key::new(&key) else {
+                assert!(key.len() > 64);
+                refused += 1;
+                continue;
+            };
+            // In one piece and in three.
+            let (first, rest) = msg.split_at(msg.len() / 3);
+            let parts = [first, &[], rest];
+            assert_eq!(key.sign(&parts), key.sign(&[&msg]));
+            let good = case["result"] == "valid";
+            assert_eq!(key.sign(&parts)[..tag.len()] == tag, good, "{case}");
+            if let Ok(tag) = tag[..].try_into() {
+                assert_eq!(key.verify(&parts, tag), good, "{case}");
+                *if good { &mut valid } else { &mut invalid } += 1;
+            }
+        }
+        assert_eq!((valid, invalid, refused), (11, 19, 4));
+    }
 
     /// `hmac` does not pass the marker on, but a key's states are two of SHA-256's, and those wipe themselves.
     #[test]

@@ -306,8 +306,12 @@ impl<'a> Index<'a> {
             below("anchor.offset", place(16), self.ledger_len(), anchor.offset)?;
             let (len, most) = (u64::from(anchor.len), u64::from(self.chunk_tokens()));
             within("anchor.length", place(24), 1, most, len)?;
-            // Fits: a length is 32 bits, and a sum over 64 is over total_tokens too.
-            up_to("anchor", place(8), self.total_tokens(), anchor.start.saturating_add(len))?;
+            // A sum beyond 64 bits is past every end, also of a ledger of 2^64 - 1 tokens.
+            let (end, total) = (anchor.start.checked_add(len), self.total_tokens());
+            if end.is_none_or(|end| end > total) {
+                let found = end.unwrap_or(u64::MAX);
+                return Err(Error::new(ErrorKind::PastEnd { field: "anchor", end: total, found }, place(8)));
+            }
             if raw.reserved.get() != 0 {
                 return Err(Error::new(ErrorKind::Reserved { field: "anchor.reserved" }, place(28)));
             }

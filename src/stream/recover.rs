@@ -20,7 +20,7 @@ use crate::memory;
 /// frames of any length.
 ///
 /// Cost: linear, whatever the bytes are. CRCs of long stretches follow from a table (2 bytes for every KiB of the capture, once a long
-/// frame is met). Where more than 16 times the capture, and more than 64 MiB, was hashed for frames whose CRC is right and that fail
+/// frame is met). Where more than 16 times the capture, and more than 16 MiB, was hashed for frames whose CRC is right and that fail
 /// all the same, which no accident brings about, such a frame is skipped whole, with whatever may be in it: not where the length
 /// of frames is bounded by 65,536 or less, which bounds the cost as well.
 #[derive(Clone)]
@@ -39,8 +39,8 @@ pub struct Recover<'a> {
 const SHORT: u64 = 4096;
 /// With a bound on frames up to this, events are those of a reader with such a buffer whatever the bytes are.
 const BOUNDED: u64 = 65_536;
-/// How much may always be hashed in vain.
-const LEAST_CREDIT: u64 = 64 << 20;
+/// How much may always be hashed in vain: 25 ms at 0.7 GB/s.
+const LEAST_CREDIT: u64 = 16 << 20;
 
 impl<'a> Recover<'a> {
     /// Looks for frames of any length in `capture`.
