@@ -1342,12 +1342,15 @@ def index_cases():
     ok("ledger-len-max", "ledger_len 2^64 - 1", bare(ledger_len=LAST), ledger_len=LAST)
     ok("total-max", "the most tokens that one chunk can hold", bare(total_tokens=one, chunk_tokens=one), total_tokens=one)
     ok("chunks-max", "the most chunks for one anchor", bare(chunk_count=one, total_tokens=one, ledger_len=108 * one), chunk_count=one)
-    ok("total-64", "2^64 - 1 tokens in 2^32 + 1 chunks, two anchors", changed(
-        lambda x: x.claim(chunk_count=2 ** 32 + 1, total_tokens=LAST, ledger_len=108 * (2 ** 32 + 1), chunk_tokens=one, anchor_stride=one, passkey_count=0, span_count=0, names_len=0),
-        lambda x: (x.anchors.__setitem__(slice(None), [
-            {"chunk_id": 0, "start": 0, "offset": 0, "length": one, "sha256_prefix": bytes(8), "reserved": 0},
-            {"chunk_id": one, "start": LAST - one, "offset": 108 * 2 ** 32, "length": one, "sha256_prefix": b"\xff" * 8, "reserved": 0}]),
-            x.passkeys.clear(), x.spans.clear(), setattr(x, "names", b""))))
+    def most_tokens(last_start):
+        return changed(
+            lambda x: x.claim(chunk_count=2 ** 32 + 1, total_tokens=LAST, ledger_len=108 * (2 ** 32 + 1), chunk_tokens=one, anchor_stride=one, passkey_count=0, span_count=0, names_len=0),
+            lambda x: (x.anchors.__setitem__(slice(None), [
+                {"chunk_id": 0, "start": 0, "offset": 0, "length": one, "sha256_prefix": bytes(8), "reserved": 0},
+                {"chunk_id": one, "start": last_start, "offset": 108 * 2 ** 32, "length": one, "sha256_prefix": b"\xff" * 8, "reserved": 0}]),
+                x.passkeys.clear(), x.spans.clear(), setattr(x, "names", b"")))
+
+    ok("total-64", "2^64 - 1 tokens in 2^32 + 1 chunks, two anchors", most_tokens(LAST - one))
     ok("tokens-least", "chunk_tokens is the mean", bare(total_tokens=8, chunk_count=2, ledger_len=216, chunk_tokens=4))
     ok("tokens-least-ceil", "chunk_tokens is the mean rounded up", bare(total_tokens=7, chunk_count=2, ledger_len=216, chunk_tokens=4))
     ok("tokens-most", "chunk_tokens is total_tokens: the view does not ask for more", bare(total_tokens=7, chunk_count=2, ledger_len=216, chunk_tokens=7))
@@ -1479,6 +1482,9 @@ def index_cases():
     x = changed(set_in("anchors", 2, "start", LAST), set_in("anchors", 2, "length", 1))
     f = x.build()
     no("entry-anchor-wraps", "an anchor whose start + length is 2^64", f, "PastEnd", x.place(f, "anchor", 2, "start"))
+    x = most_tokens(LAST - one + 1)
+    f = x.build()
+    no("entry-anchor-wraps-of-most", "the same in a ledger of 2^64 - 1 tokens: the sum neither wraps nor stays at the greatest", f, "PastEnd", x.place(f, "anchor", 1, "start"))
     for name, entries, kind, i, firsts, error, where in (
             ("anchor-id-start", "anchors", "anchor", 1, {"chunk_id": 1, "start": 0}, "Shape", "chunk_id"),
             ("anchor-start-offset", "anchors", "anchor", 1, {"start": 0, "offset": 0}, "Order", "start"),

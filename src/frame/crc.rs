@@ -1,7 +1,7 @@
 //! CRC-16/IBM-3740, the checksum that ends a frame (spec/frame.md).
 //!
-//! It finds accidents, not attackers: every error of 1 or 2 bits in up to 4,095 bytes and every burst up to 16
-//! bits, and all but 1 in 65,536 of the rest.
+//! It finds accidents, not attackers: every error of 1 or 2 bits in up to 4,095 bytes, of an odd number of bits, and every
+//! burst up to 16 bits, and all but 1 in 65,536 of the rest.
 
 use crate::arch::crc16;
 
