@@ -48,8 +48,14 @@ fn check(bytes: &[u8]) -> Result<(), Error> {
             let again = read.unwrap_err();
             assert_eq!(again.offset(), error.offset());
             assert_eq!(again.kind().name(), error.kind().name());
-            let stricter = matches!(error.kind(), ErrorKind::Safetensors { reason } if STRICTER.contains(&reason));
-            assert!(stricter || SafeTensors::deserialize(bytes).is_err(), "the crate accepts it: {error}");
+            let stricter =
+                matches!(error.kind(), ErrorKind::Safetensors { reason } if STRICTER.contains(&reason));
+            // The crate (0.8.0) adds the data's length to the header's without a check, and panics where sums are checked.
+            let beyond = matches!(error.kind(), ErrorKind::Truncated { needed, .. } if needed.checked_add(error.offset()).is_none());
+            assert!(
+                stricter || beyond || SafeTensors::deserialize(bytes).is_err(),
+                "the crate accepts it: {error}"
+            );
             return Err(error);
         }
     };
