@@ -25,7 +25,7 @@ const STRICTER: [&str; 4] = [
 
 /// [`TensorFile`]: from a stream as from memory, the tensors cover the data once and are those that the crate
 /// sees, and what the crate writes of them is read as the same. The crate refuses what is refused here, but for
-/// [`STRICTER`].
+/// four things that the format forbids.
 pub fn safetensors(data: &[u8]) {
     let mut bytes = data.to_vec();
     for _ in 0..4 {
