@@ -79,7 +79,6 @@ fn everything() -> Vec<(String, Vec<u8>)> {
 
 /// No reader has more in use than a stated multiple of its input and a stated number of bytes; those that need no
 /// allocator never ask for any.
-#[test]
 fn memory_is_bounded_by_the_input() {
     let all = everything();
     println!("{} inputs", all.len());
@@ -122,7 +121,6 @@ fn memory_is_bounded_by_the_input() {
 }
 
 /// A million tiny TLVs are refused at the second: types increase.
-#[test]
 fn a_million_tiny_tlvs_end_at_the_second() {
     let bytes = inputs::tiny_tlvs(3_000_039);
     let error = Frame::parse(&bytes).unwrap_err();
@@ -138,8 +136,15 @@ fn a_million_tiny_tlvs_end_at_the_second() {
     assert_eq!(Frame::parse_exact(&bytes).map(|frame| frame.tlvs().count()), Ok(1 + (0xF0 - 0x83) + 1));
 }
 
-/// Each input is as long as it is asked to be, and there is a reader for it.
+/// One test: while there are others, the harness tells of those that have ended, and what it allocates for that is counted.
 #[test]
+fn resources() {
+    inputs_have_readers();
+    a_million_tiny_tlvs_end_at_the_second();
+    memory_is_bounded_by_the_input();
+}
+
+/// Each input is as long as it is asked to be, and there is a reader for it.
 fn inputs_have_readers() {
     for input in INPUTS {
         let len = *lengths(input).last().unwrap();
