@@ -2,6 +2,7 @@
 """A long campaign: every target in turns, until each has run often enough or the time is up.
 
     fuzz/campaign.py --minutes 600                (20,000,000 executions of each target, 60 seconds a turn)
+    fuzz/campaign.py --minutes 600 --fast         (edges only, short inputs: three to ten times as many executions)
     fuzz/campaign.py --minutes 60 --asan state npz
 
 What was executed is added to the table in fuzz/README.md after every turn: a campaign can be stopped at any time, and
@@ -53,7 +54,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--goal", type=int, default=20_000_000, help="executions of a target (default: 20,000,000)")
     parser.add_argument("--turn", type=int, default=60, help="seconds of a turn (default: 60)")
-    parser.add_argument("--asan", action="store_true", help="with AddressSanitizer")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--asan", action="store_true", help="with AddressSanitizer")
+    how.add_argument("--fast", action="store_true", help="as fuzz/run.sh --fast")
     parser.add_argument("targets", nargs="*", help="default: all")
     arguments = parser.parse_args()
 
@@ -70,7 +73,7 @@ def main() -> int:
         if not left:
             break
         turn = max(1, min(arguments.turn, int(end - time.monotonic())))
-        command = ["bash", str(FUZZ / "run.sh"), *["--asan"] * arguments.asan, str(turn), *left[:jobs]]
+        command = ["bash", str(FUZZ / "run.sh"), *["--asan"] * arguments.asan, *["--fast"] * arguments.fast, str(turn), *left[:jobs]]
         output = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace")
         seen = set()
         for line in output.stdout.splitlines():
@@ -79,8 +82,8 @@ def main() -> int:
                 row = rows[target]
                 row[0] += runs
                 row[1] += runs * arguments.asan
-                # Edges and features of the largest corpus seen; ASan's are counted in another build.
-                if not arguments.asan:
+                # Those of the other builds are of another count.
+                if not (arguments.asan or arguments.fast):
                     row[2], row[3] = edges, features
                 seen.add(target)
         for target in set(left[:jobs]) - seen:

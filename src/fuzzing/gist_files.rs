@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::python_tree::Tree;
 use super::safetensors::mend;
 use super::second_mirror::{narrowed, widened};
-use super::{Choices, plausible};
+use super::{Choices, plausible, turn};
 use crate::beacon::StepChoice;
 use crate::engram::{KeyShape, KeySource};
 use crate::error::{Error, ErrorKind};
@@ -44,7 +44,9 @@ pub fn gist_files(data: &[u8]) {
             break;
         }
     }
-    laid_out(&mut Choices(data));
+    if turn(data, 4) {
+        laid_out(&mut Choices(data));
+    }
 }
 
 /// The sidecar in `bytes`, if they are one.
@@ -336,6 +338,9 @@ fn exported(
     let again = KvLayers::from_tensors(&again, None).unwrap();
     assert_eq!((again.shape(), again.scalar()), (layers.shape(), layers.scalar()));
     assert_eq!(again.payload(0..tokens as u32, store).unwrap(), payload);
+    if !turn(&out, 4) {
+        return out;
+    }
 
     // Another type: each component rounded once.
     let (other, to, dtype) =
@@ -429,7 +434,7 @@ struct Entry {
 /// A file made by choices, whole or with something amiss.
 fn laid_out(choices: &mut Choices<'_>) {
     let [how, amiss, order, beside] = choices.array::<4>();
-    let layers = [1, 2, 3, 11][usize::from(how % 4)];
+    let layers = [1, 2, 3, if turn(choices.0, 4) { 11 } else { 1 }][usize::from(how % 4)];
     let (dtype, size) = [("F32", 4), ("F16", 2), ("BF16", 2), ("F32", 4)][usize::from(how / 4 % 4)];
     let batch = if how >= 224 { 2 } else { 1 };
     let dims = [batch, 1 + choices.below(3), 1 + choices.below(4), 1 + choices.below(3)];

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::Choices;
+use super::{Choices, turn};
 use crate::error::ErrorKind;
 use crate::gist::GistIds;
 use crate::gist::mask::{GistMask, PaddedRows, Padding, pack_padding_into};
@@ -14,12 +14,13 @@ pub fn gist_mask(data: &[u8]) {
     let mut choices = Choices(data);
     let (flags, first, count) = (choices.byte(), choices.below(24), choices.below(24));
     // One token a byte, of which those under 64 can be gists.
-    let tokens: Vec<u32> = choices.0.iter().take(140).map(|&byte| u32::from(byte >> 2)).collect();
+    let most = if turn(data, 64) { 140 } else { 36 };
+    let tokens: Vec<u32> = choices.0.iter().take(most).map(|&byte| u32::from(byte >> 2)).collect();
     let n = tokens.len();
     let ids: Vec<u32> = (first as u32..).step_by(1 + usize::from(flags >> 6)).take(count).collect();
     let ids = GistIds::new(&ids).unwrap();
     let padding: Option<Vec<u8>> =
-        (flags & 1 == 1).then(|| choices.0.iter().take(140).map(|&byte| u8::from(byte & 3 != 0)).collect());
+        (flags & 1 == 1).then(|| choices.0.iter().take(most).map(|&byte| u8::from(byte & 3 != 0)).collect());
     let rows = if flags & 2 == 2 { PaddedRows::Attend } else { PaddedRows::Blank };
 
     let gists: Vec<usize> = (0..n).filter(|&at| ids.contains(tokens[at])).collect();

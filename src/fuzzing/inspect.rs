@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::{has_control, turn};
 use crate::beacon::Beacon;
 use crate::engram::index::Index as EngramIndex;
 use crate::engram::whitening::Whitening;
@@ -50,8 +51,11 @@ pub fn inspect(data: &[u8]) {
     }
     assert_eq!(at, data.len() as u64, "bytes that no span covers");
     assert!(report.spans().count() <= MAX_SPANS + 1000);
-    texts(&report);
+    texts(&report, data);
 
+    if !data.len().is_multiple_of(4) {
+        return;
+    }
     let key = Key::new(b"0123456789abcdef").unwrap();
     let keyed = inspect_with_key(data, &key);
     // A key makes valid what is invalid never, and cuts nothing differently.
@@ -145,11 +149,17 @@ impl Before {
     }
 }
 
-fn texts(report: &Report<'_>) {
+fn texts(report: &Report<'_>, data: &[u8]) {
+    if !turn(data, 4) {
+        return;
+    }
     let text = report.to_string();
-    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    assert!(!text.lines().any(has_control), "{text:?}");
     let json = report.to_json();
-    assert!(!json.chars().any(|c| c.is_control() && c != '\n'), "{json:?}");
+    assert!(!json.lines().any(has_control), "{json:?}");
+    if !turn(data, 16) {
+        return;
+    }
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let sections = json["frames"].as_array().unwrap();
     assert_eq!(sections.len(), report.sections().len());

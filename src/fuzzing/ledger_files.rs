@@ -8,7 +8,7 @@ use core::cell::RefCell;
 use std::io;
 use std::path::Path;
 
-use super::Choices;
+use super::{Choices, turn};
 use crate::error::ErrorKind;
 use crate::frame::Key;
 use crate::ledger::storage::{Access, Part, Storage, StorageFile};
@@ -137,6 +137,8 @@ struct Run {
     writer: Option<LedgerWriter<Memory>>,
     /// An index from before.
     old_index: Option<Vec<u8>>,
+    /// Tokens that are put in at once.
+    most: usize,
 }
 
 /// [`LedgerWriter`] and [`LedgerReader`] through any sequence of operations: no committed token or mark is lost or altered, damage
@@ -151,8 +153,11 @@ pub fn ledger(data: &[u8]) {
         EncodingRule::Raw,
         EncodingRule::Exactly(Encoding::RawU16),
     ][usize::from(how >> 1 & 3)];
+    // Long histories now and then, of long chunks: an operation takes as long as all the chunks there are.
+    let is_long = turn(data, 64);
+    let (operations, least, most) = if is_long { (24, 1, 100) } else { (6, 4, 12) };
     let mut options = LedgerOptions::new()
-        .chunk_tokens(1 + u32::from(choices.byte()) % 40)
+        .chunk_tokens(least + u32::from(choices.byte()) % if is_long { 40 } else { 8 })
         .anchor_stride(1 + u32::from(how >> 3))
         .encoding(rule);
     if let Some(key) = &key {
@@ -160,9 +165,9 @@ pub fn ledger(data: &[u8]) {
     }
     let memory = Memory::default();
     let writer = LedgerWriter::create_in(memory.clone(), options.clone()).unwrap();
-    let mut run =
-        Run { memory, options, key, model: Model::default(), writer: Some(writer), old_index: None };
-    for _ in 0..24 {
+    let model = Model::default();
+    let mut run = Run { memory, options, key, model, writer: Some(writer), old_index: None, most };
+    for _ in 0..operations {
         if choices.0.is_empty() {
             break;
         }
@@ -194,7 +199,7 @@ impl Run {
     }
 
     fn extend(&mut self, choices: &mut Choices<'_>) {
-        let (len, shift) = (choices.below(100), 8 + choices.byte() % 24);
+        let (len, shift) = (choices.below(self.most), 8 + choices.byte() % 24);
         let seed = u32::from(choices.byte());
         let from = self.model.tokens.len() as u32;
         let tokens: Vec<u32> = (0..len as u32)

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::mend::mended;
-use super::{Choices, plausible, second_ledger};
+use super::{Choices, plausible, second_ledger, turn};
 use crate::error::ErrorKind;
 use crate::frame::{ContextHash, Frame, FrameHeader, TlvType};
 use crate::ledger::{
@@ -103,7 +103,7 @@ fn made(data: &[u8]) {
         .as_chunks()
         .0
         .iter()
-        .take(300)
+        .take(if turn(data, 64) { 300 } else { 30 })
         .map(|&bytes| u32::from_le_bytes(bytes).checked_shr(shift).unwrap_or(0))
         .collect();
     let widest = tokens.iter().map(|token| 32 - token.leading_zeros()).max().unwrap_or(0).max(1);
@@ -114,7 +114,11 @@ fn made(data: &[u8]) {
     let smallest = if raw.1 <= packed(widest) { raw.0 } else { least };
     assert_eq!(Encoding::smallest(&tokens), smallest);
     let all = (0..=33).map(|bits| Encoding::Packed { bits }).chain([Encoding::RawU16, Encoding::RawU32]);
-    for encoding in all {
+    let likely = |encoding: &Encoding| match encoding {
+        Encoding::Packed { bits } => u32::from(*bits).abs_diff(widest) < 2,
+        _ => true,
+    };
+    for encoding in all.filter(|encoding| turn(data, 16) || likely(encoding)) {
         let fits = match encoding {
             Encoding::Packed { bits } => u32::from(bits) >= widest && bits <= 32,
             Encoding::RawU16 => widest <= 16,
@@ -157,8 +161,9 @@ pub fn index(data: &[u8]) {
 
     let near = |x: u64| [x.wrapping_sub(1), x, x.wrapping_add(1)];
     let mut positions: Vec<u64> = [0, naive.total].into_iter().flat_map(near).collect();
-    positions.extend(naive.anchors.iter().take(99).flat_map(|anchor| near(anchor.1)));
-    positions.extend(naive.passkeys.iter().take(99).flat_map(|passkey| near(passkey.0)));
+    let some = if turn(data, 8) { 99 } else { 4 };
+    positions.extend(naive.anchors.iter().take(some).flat_map(|anchor| near(anchor.1)));
+    positions.extend(naive.passkeys.iter().take(some).flat_map(|passkey| near(passkey.0)));
     for position in positions {
         let anchor = naive.anchors.iter().rev().find(|anchor| anchor.1 <= position && position < naive.total);
         assert_eq!(index.anchor_of(position).map(|anchor| anchor.chunk_id), anchor.map(|anchor| anchor.0));
@@ -169,7 +174,7 @@ pub fn index(data: &[u8]) {
             plausible(&error, bytes.len());
         }
     }
-    for (name, start, len) in naive.spans.iter().take(99) {
+    for (name, start, len) in naive.spans.iter().take(some) {
         assert_eq!(index.span(name), Some(Span { name, start: *start, len: *len }));
         for other in [alloc::format!("{name}\0"), name.chars().skip(1).collect()] {
             let there = naive.spans.iter().any(|(name, ..)| *name == other);

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::mend::mended;
 use super::second_mirror::{self, Mirror};
-use super::{Choices, plausible};
+use super::{Choices, plausible, turn};
 use crate::beacon::mu16::Step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Config, Context, ContextHash, Element, Frame, FrameBuilder, Kind, TlvType};
@@ -220,8 +220,10 @@ impl Case {
             1 => Mode::Add,
             _ => Mode::AddMu16(step(&mut choices)),
         };
-        let dim = choices.below(600) + 1;
-        let rows = (choices.below(200) + 1).min(4096usize.div_ceil(dim));
+        // As wide as any vector is, or small.
+        let (widest, all) = if turn(data, 64) { (600, 4096) } else { (40, 160) };
+        let dim = choices.below(widest) + 1;
+        let rows = (choices.below(200) + 1).min(usize::div_ceil(all, dim));
         let shape = Shape::new(scalar, rows as u32, dim as u32).unwrap();
         let threshold = choices.f64();
         let seed = usize::from(choices.byte());

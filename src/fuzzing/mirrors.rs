@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
 use super::second_mirror::{self, Mirror};
-use super::{Choices, plausible};
+use super::{Choices, plausible, turn};
 use crate::beacon::mu16::Step;
 use crate::error::{Error, ErrorKind};
 use crate::frame::{Context, ContextHash, TlvType};
@@ -556,8 +556,10 @@ pub fn mirrors(data: &[u8]) {
         agents: BTreeMap::new(),
     };
     let mut frames: Vec<Vec<u8>> = Vec::new();
-    for _ in 0..24 {
-        if maker.choices.0.is_empty() || model.master.len() > 40 {
+    // After each operation all is compared that there is: sometimes a long history, mostly a short one.
+    let (operations, most) = if turn(data, 64) { (24, 40) } else { (8, 12) };
+    for _ in 0..operations {
+        if maker.choices.0.is_empty() || model.master.len() > most {
             break;
         }
         let (operation, name) = (maker.choices.byte(), maker.choices.byte());

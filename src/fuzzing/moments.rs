@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::Choices;
+use super::{Choices, turn};
 use crate::beacon::stats::{Moments, Sigma, storage_len};
 use crate::beacon::{
     Against, Beacon, CalibrationBuilder, StepChoice, Weights, Window, WindowOptions, mu16::Step,
@@ -31,7 +31,7 @@ fn bits<S: AsRef<[f64]> + AsMut<[f64]>>(moments: &mut Moments<S>) -> Result<Bits
 /// value that is not finite is named; merged halves come close to the whole, and both to the textbook.
 pub fn moments(data: &[u8]) {
     let mut choices = Choices(data);
-    let dim = choices.below(70) + 1;
+    let dim = choices.below(if turn(data, 8) { 70 } else { 18 }) + 1;
     let sigma = Sigma::from_code(choices.byte() % 4).unwrap();
     let (cut, spare, kind) = (choices.below(64), choices.below(4096), choices.byte());
     let rows = if kind % 3 == 0 { choices.f64s() } else { singles(&mut choices, kind) };

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use serde_json::Value;
 
 use super::context::{colons, members};
-use super::{Choices, plausible};
+use super::{Choices, has_control, plausible, turn};
 use crate::error::{Error, ErrorKind};
 use crate::gist::niah::{
     Band, Generator, Haystack, Join, JoinError, Language, Plan, Planted, Rule, Sample, Scorer, Scores, Tally,
@@ -21,17 +21,22 @@ use crate::io::Cause;
 /// right if the passkey is one of its words; all tallies come of the same answers; and what is generated is read, and is right by
 /// its own passkey only.
 pub fn niah(data: &[u8]) {
-    lines(data, "prediction");
-    lines(data, "answer");
+    lines(data, if data.len() % 4 == 3 { "answer" } else { "prediction" });
     let mut choices = Choices(data);
     // Apart at the first line that is empty, or anywhere.
     let anywhere = choices.below(data.len() + 1);
     let at = data.windows(2).position(|two| two == b"\n\n").unwrap_or(anywhere);
     let (samples, answers) = data.split_at(at);
-    joined(samples, answers);
+    if turn(data, 2) {
+        joined(samples, answers);
+    }
     words(&mut choices);
-    tallies(&mut choices);
-    samples_alike(&mut Choices(data));
+    if turn(data, 4) {
+        tallies(&mut choices);
+    }
+    if turn(&data[..data.len() / 2], 8) {
+        samples_alike(&mut Choices(data));
+    }
 }
 
 const RULES: [Rule; 4] = [
@@ -163,12 +168,15 @@ fn lines(bytes: &[u8], member: &str) {
     }
     assert!(found.next().is_none());
 
-    for rule in RULES {
+    for (i, rule) in RULES.into_iter().enumerate() {
+        if bytes.len() % RULES.len() != i {
+            continue;
+        }
         let mut scorer = Scorer::new(rule);
         assert_eq!(scorer.answers(bytes, member).is_ok(), result.is_ok());
         let scores = scorer.finish();
         consistent(&scores, &taken, rule);
-        if rule == RULES[0] {
+        if turn(bytes, 32) {
             drawn(&scores, &String::from_utf8_lossy(bytes));
         }
     }
@@ -246,7 +254,7 @@ const POSITIONS: [f64; 8] = [
 fn tallies(choices: &mut Choices<'_>) {
     let [how, count, title] = choices.array::<3>();
     let mut planted = Vec::new();
-    for _ in 0..count % 80 {
+    for _ in 0..count % if title % 16 == 1 { 80 } else { 12 } {
         let position = match how % 3 {
             0 => POSITIONS[choices.below(8)],
             1 => f64::from(u16::from_le_bytes(choices.array())) / 65_535.0,
@@ -272,7 +280,9 @@ fn tallies(choices: &mut Choices<'_>) {
     let scores = scorer.finish();
     consistent(&scores, &planted, rule);
     let title = String::from_utf8_lossy(choices.bytes(usize::from(title) % 40)).into_owned();
-    drawn(&scores, &title);
+    if how.is_multiple_of(8) {
+        drawn(&scores, &title);
+    }
     let samples = u64::from_le_bytes(choices.array()) >> (choices.byte() % 64);
     let correct = u64::from_le_bytes(choices.array()) % samples.saturating_add(1).max(1);
     interval(Tally { samples, correct, missing: 0 });
@@ -350,7 +360,7 @@ fn drawn(scores: &Scores, title: &str) {
         assert_eq!(svg.contains("Exact recall"), ledger.is_some());
     }
     let table = scores.to_string();
-    assert!(!table.chars().any(|c| c.is_control() && c != '\n'));
+    assert!(!table.lines().any(has_control));
     assert_eq!(table.lines().map(str::len).collect::<BTreeSet<_>>().len(), 1, "{table}");
 }
 

@@ -63,6 +63,25 @@ pub(super) fn tlvs(bytes: &[u8]) -> Result<Vec<Tlv>, (&'static str, u64)> {
     }
 }
 
+/// What the polynomial makes of a byte.
+const CRC: [u16; 256] = {
+    let (mut table, mut byte) = ([0; 256], 0);
+    while byte < 256 {
+        let (mut crc, mut bit) = ((byte as u16) << 8, 0);
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+pub(super) fn crc(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0xFFFF, |crc, byte| crc << 8 ^ CRC[usize::from((crc >> 8) as u8 ^ byte)])
+}
+
 /// Steps 1 to 14.
 pub(super) fn frame(bytes: &[u8]) -> Verdict {
     check(bytes.len() >= 4, "Truncated", 0)?;
@@ -74,13 +93,7 @@ pub(super) fn frame(bytes: &[u8]) -> Verdict {
     let payload_len = number(bytes, 31, 8);
     check(payload_len <= left && bytes.len() >= end + 2, "Truncated", end)?;
     let crc_at = end + usize::try_from(payload_len).unwrap();
-    let crc =
-        bytes[4..crc_at].iter().fold(0xFFFFu16, |crc, byte| {
-            (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
-                if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
-            })
-        });
-    check(u64::from(crc) == number(bytes, crc_at, 2), "Crc", crc_at)?;
+    check(u64::from(crc(&bytes[4..crc_at])) == number(bytes, crc_at, 2), "Crc", crc_at)?;
 
     let (kind, element) = (bytes[15], bytes[16]);
     check(element <= 9, "Element", 16)?;

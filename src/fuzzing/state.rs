@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::second_state::{self as second, Layout as Parts, Verdict};
-use super::{Choices, plausible};
+use super::{Choices, plausible, turn};
 use crate::engram::KeySource;
 use crate::engram::state::{Known, Layout, State, StreamKeys, Tensor, TensorBlocks};
 use crate::error::ErrorKind;
@@ -27,7 +27,9 @@ pub fn state(data: &[u8]) {
     agree(&blob, None, Some(layout));
     damage(&mut blob, &mut choices);
     agree(&blob, None, Some(layout));
-    hold(&blob, chosen);
+    if turn(&blob, 4) {
+        hold(&blob, chosen);
+    }
 }
 
 /// Some layouts, the same ones for the same input.
@@ -41,11 +43,13 @@ fn chosen(data: &[u8]) -> [Parts; 4] {
 
 fn hold(blob: &[u8], chosen: [Parts; 4]) {
     agree(blob, None, None);
-    for arch in ["llama", "mamba", "jamba", "of-no-class"] {
-        agree(blob, Some(arch), None);
+    for (i, arch) in ["llama", "mamba", "jamba", "of-no-class"].into_iter().enumerate() {
+        if (blob.len() + i).is_multiple_of(4) {
+            agree(blob, Some(arch), None);
+        }
     }
-    for layout in chosen {
-        agree(blob, None, Some(layout));
+    for layout in &chosen[..if turn(blob, 8) { 4 } else { 1 }] {
+        agree(blob, None, Some(*layout));
     }
 }
 

@@ -187,7 +187,7 @@ fn refuse_zip64(reader: &mut (impl Read + Seek)) -> Result<(), Cause> {
     reader.seek(SeekFrom::Start(len.saturating_sub(TAIL)))?;
     let mut tail = Vec::new();
     reader.by_ref().take(TAIL).read_to_end(&mut tail)?;
-    let zip64 = tail.windows(24).any(|w| w.starts_with(b"PK\x06\x07") && w.ends_with(b"PK\x05\x06"));
+    let zip64 = tail.windows(24).any(|w| matches!(w, [b'P', b'K', 6, 7, .., b'P', b'K', 5, 6]));
     reader.rewind()?;
     if zip64 { Err(npz("the archive has a zip64 directory, which SCL does not need").into()) } else { Ok(()) }
 }
