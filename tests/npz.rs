@@ -76,6 +76,10 @@ fn what_is_no_scl_is_refused_by_name() {
         ("trailing", "mu: 1 bytes follow where the input should end (at byte 152)"),
         ("short", "mu: truncated: the array's data needs 24 bytes, 23 are there (at byte 128)"),
         ("bomb_after", "mu: 131072 bytes follow where the input should end (at byte 152)"),
+        (
+            "zeros",
+            "Sigma: .npz: Sigma takes over 8 MiB and 512 times the archive: numpy.savez, which does not compress, would do",
+        ),
         ("bomb_claimed", "mu: the length of mu is 1099511627776, the largest possible is 16384"),
     ] {
         let cause = read(&file(&format!("bad_{name}"))).unwrap_err();

@@ -15,6 +15,12 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipReadOptions, ZipWriter};
 /// else a tool adds is skipped; a directory built to be endless is not walked.
 const MAX_DIRECTORY: u64 = 4 << 20;
 
+/// The most values of Sigma in an archive of `len` bytes: 8 MiB as f64, and 512 times the archive. Deflate packs zeros up to
+/// 1,032 times, a diagonal of any numbers about 500 times, and a Sigma with numbers off the diagonal a few times.
+const fn most_values(len: u64) -> u64 {
+    (1u64 << 20).saturating_add(len.saturating_mul(64))
+}
+
 /// The arrays of SCL, in the order they are written and read, and their names in the archive.
 const ARRAYS: [(&str, &str); 5] =
     [("mu", "mu.npy"), ("Sigma", "Sigma.npy"), ("W", "W.npy"), ("t0", "t0.npy"), ("t1", "t1.npy")];
@@ -30,10 +36,10 @@ const ARRAYS: [(&str, &str); 5] =
 ///
 /// # Errors
 /// [`ErrorKind::Npz`] if the archive is none, is damaged (each member's CRC-32 is checked), is encrypted, lacks an array,
-/// names a member twice or has a directory of over 4 MiB; [`Cause::Member`] with the array's name for what is wrong within one; as [`Scl::check`]; or the
+/// names a member twice, has a directory of over 4 MiB, or a Sigma that takes over 8 MiB and 512 times the archive as f64; [`Cause::Member`] with the array's name for what is wrong within one; as [`Scl::check`]; or the
 /// reader's own.
 pub fn read_scl(mut reader: impl Read + Seek) -> Result<Scl, Cause> {
-    refuse_zip64(&mut reader)?;
+    let most = most_values(refuse_zip64(&mut reader)?);
     let budget = Cell::new(MAX_DIRECTORY);
     let mut archive = ZipArchive::new(Budgeted { reader, budget: &budget }).map_err(of_archive)?;
     if archive.has_duplicate_names() {
@@ -58,6 +64,9 @@ pub fn read_scl(mut reader: impl Read + Seek) -> Result<Scl, Cause> {
             [_, columns] if columns != dim as u64 => {
                 Err(header.unfit_shape("the number of columns", dim as u64, columns))
             }
+            [rows, columns] if rows.saturating_mul(columns) > most => Err(npz(
+                "Sigma takes over 8 MiB and 512 times the archive: numpy.savez, which does not compress, would do",
+            )),
             [_, _] => Ok(()),
             _ => Err(header.unfit_dims("a matrix (dim, dim)")),
         };
@@ -179,8 +188,8 @@ fn in_member<R: Read + Seek, T>(
 /// Refuses an archive with a zip64 directory, at every place where the zip reader would look for one.
 ///
 /// SCL needs none (its members add up to less than 4 GiB), and the reader would set memory aside for as many members as
-/// such a directory claims, up to the file's size / 46, before it has seen one.
-fn refuse_zip64(reader: &mut (impl Read + Seek)) -> Result<(), Cause> {
+/// such a directory claims, up to the file's size / 46, before it has seen one. Gives the archive's length.
+fn refuse_zip64(reader: &mut (impl Read + Seek)) -> Result<u64, Cause> {
     /// The end record and the longest comment, and the 20 bytes before it.
     const TAIL: u64 = 22 + 4 + (1 << 16) + 20;
     let len = reader.seek(SeekFrom::End(0))?;
@@ -189,7 +198,11 @@ fn refuse_zip64(reader: &mut (impl Read + Seek)) -> Result<(), Cause> {
     reader.by_ref().take(TAIL).read_to_end(&mut tail)?;
     let zip64 = tail.windows(24).any(|w| matches!(w, [b'P', b'K', 6, 7, .., b'P', b'K', 5, 6]));
     reader.rewind()?;
-    if zip64 { Err(npz("the archive has a zip64 directory, which SCL does not need").into()) } else { Ok(()) }
+    if zip64 {
+        Err(npz("the archive has a zip64 directory, which SCL does not need").into())
+    } else {
+        Ok(len)
+    }
 }
 
 /// A reader that gives up after a number of bytes.

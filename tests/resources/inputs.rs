@@ -561,9 +561,17 @@ fn npz_bomb(len: usize) -> Vec<u8> {
     archive(&[("mu.npy", mu)])
 }
 
+/// The largest Sigma that an archive of `len` bytes may have.
 fn npz_sigma(len: usize) -> Vec<u8> {
-    let dim = ((len * 1000 / 8) as f64).sqrt() as usize;
-    scl(dim.min(16_384), npy("<f8", false, &format!("({dim}, {dim})"), 8 * dim * dim))
+    let most = ((1 << 20) + 64 * len).min(len * 1000 / 8);
+    let dim = (most as f64).sqrt() as usize;
+    let mut archive = scl(dim.min(16_384), npy("<f8", false, &format!("({dim}, {dim})"), 8 * dim * dim));
+    // The archive's comment, 2 bytes for its length and then it, ends it.
+    let comment = len.saturating_sub(archive.len()).min(0xFFFF);
+    let end = archive.len() - 2;
+    archive[end..].copy_from_slice(&(comment as u16).to_le_bytes());
+    archive.resize(archive.len() + comment, b' ');
+    archive
 }
 
 fn npz_members(len: usize) -> Vec<u8> {

@@ -92,3 +92,6 @@ archive("bad_bomb_after.npz", [("mu.npy", members[0][1] + bytes(16 << 20))] + me
 huge = members[0][1].replace(b"(3,), }" + b" " * 12, b"(1099511627776,), }")
 archive("bad_bomb_claimed.npz", [("mu.npy", huge + bytes(1 << 20))] + members[1:], zipfile.ZIP_DEFLATED)
 archive("bad_empty.npz", [])
+# 20 MB of zeros in 21 KB; a diagonal packs less.
+zeros = {**good, "mu": np.zeros(1600), "Sigma": np.zeros((1600, 1600))}
+archive("bad_zeros.npz", [(key + ".npy", npy(array)) for key, array in zeros.items()], zipfile.ZIP_DEFLATED)
