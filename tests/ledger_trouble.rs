@@ -3,6 +3,7 @@
 #![cfg(feature = "std")]
 
 use bitwire::frame::FrameHeader;
+use bitwire::ledger::storage::Part;
 use bitwire::ledger::{
     Chunk, Index, IndexState, LedgerError, LedgerOptions, LedgerReader, LedgerWriter, Source, Span,
     rebuild_index,
@@ -342,7 +343,8 @@ fn indexes_that_are_another() {
         ));
     }
     small.write(&small.ledger, Some(b""));
-    assert!(matches!(LedgerReader::open(&small.path), Err(LedgerError::Index(_))));
+    let error = LedgerReader::open(&small.path).unwrap_err();
+    assert!(matches!(error, LedgerError::Index(_)) && error.part() == Part::Index, "{error}");
     assert!(matches!(LedgerWriter::open(&small.path, small_options()), Err(LedgerError::Index(_))));
     // It is put right by taking it away.
     small.write(&small.ledger, None);

@@ -5,6 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::*;
+use crate::error::{Error, ErrorKind};
 use crate::frame::{ContextHash, Frame};
 
 // Two chunks and their index, written by a few lines of Python from the tables of spec/ledger.md with struct, hashlib
@@ -109,6 +110,30 @@ fn encodings_are_chosen_by_bytes() {
 }
 
 #[test]
+fn a_chunk_has_up_to_2_to_the_32_less_1_tokens_and_packed_bytes() {
+    let most = u64::from(u32::MAX);
+    let too_large = |field, found| Err(Error::caller(ErrorKind::TooLarge { field, max: most, found }));
+    assert_eq!(Encoding::RawU16.payload_len(most), Ok(2 * most));
+    assert_eq!(Encoding::RawU32.payload_len(most), Ok(4 * most));
+    let packed = |bits| Encoding::Packed { bits };
+    assert_eq!(packed(8).payload_len(most), Ok(most));
+    for encoding in [Encoding::RawU16, Encoding::RawU32, packed(1)] {
+        let refused = too_large("the number of tokens of a chunk", most + 1);
+        assert_eq!(encoding.payload_len(most + 1), refused);
+    }
+    // 9 bits: the last number of tokens whose bytes have room, and the next one.
+    let last = most * 8 / 9;
+    assert_eq!(packed(9).payload_len(last), Ok((last * 9).div_ceil(8)));
+    assert_eq!(
+        packed(9).payload_len(last + 1),
+        too_large("the bytes of a bit-packed chunk", ((last + 1) * 9).div_ceil(8))
+    );
+    for bits in [0, 33] {
+        assert!(packed(bits).payload_len(1).is_err());
+    }
+}
+
+#[test]
 fn index_reads() {
     let (index, ledger) = (bytes(INDEX), ledger());
     let index = Index::parse_exact(&index).unwrap();
@@ -149,6 +174,7 @@ fn an_anchor_every_second_chunk_serves_both() {
     }
     let index = builder.encode(ContextHash::of(CONTEXT), Some(CONTEXT)).unwrap();
     let index = Index::parse_exact(&index).unwrap();
+    assert_eq!((builder.anchor_stride(), index.anchor_stride()), (2, 2));
     assert_eq!(index.anchors().len(), 1);
     for (position, at) in [(0, 0), (3, 0), (4, 170), (5, 170)] {
         assert_eq!(index.find(&ledger, position).unwrap().0, at);
@@ -173,6 +199,11 @@ fn index_writes() {
     let index = builder.encode(ContextHash::of(CONTEXT), Some(CONTEXT)).unwrap();
     assert_eq!(index, bytes(INDEX));
     let index = Index::parse_exact(&index).unwrap();
+    assert_eq!((builder.anchor_stride(), builder.chunk_tokens()), (1, 4));
+    assert_eq!((builder.chunk_count(), builder.total_tokens(), builder.ledger_len()), (2, 6, 374));
+    assert_eq!(builder.root(), *index.root());
+    assert!(builder.passkeys().eq([passkey]));
+    assert!(builder.spans().eq([Span { name: "ab", start: 0, len: 4 }]));
     builder.check(&index).unwrap();
     builder.push_span(Span { name: "b", start: 0, len: 1 }).unwrap();
     assert_eq!(builder.check(&index).unwrap_err().kind(), crate::ErrorKind::ForeignIndex { field: "a span" });
