@@ -56,6 +56,8 @@ fn chunks_read() {
     assert!(chunk.tokens().eq([1, 65535]));
     assert!(chunk.marks().passkeys().eq([3]));
     assert!(chunk.marks().spans().eq([Span { name: "ab", start: 0, len: 4 }]));
+    assert!(chunk.marks().spans().map(|span| span.end()).eq([4]));
+    assert_eq!(Span { name: "ab", start: u64::MAX - 1, len: 4 }.end(), u64::MAX);
     let mut out = [7; 2];
     chunk.decode_into(0, &mut out).unwrap();
     assert_eq!(out, [1, 65535]);
