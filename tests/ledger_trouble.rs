@@ -5,12 +5,13 @@
 use bitwire::frame::FrameHeader;
 use bitwire::ledger::storage::Part;
 use bitwire::ledger::{
-    Chunk, Index, IndexState, LedgerError, LedgerOptions, LedgerReader, LedgerWriter, Source, Span,
-    rebuild_index,
+    Chunk, EncodingRule, Index, IndexState, LedgerError, LedgerOptions, LedgerReader, LedgerWriter, Source,
+    Span, rebuild_index,
 };
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The tokens of all ledgers here: every position has its own.
@@ -455,6 +456,77 @@ fn no_bit_of_a_ledger_is_believed() {
             assert_eq!(fs::read(&small.path).unwrap(), ledger);
         }
     }
+}
+
+/// A ledger that becomes another while it is open.
+struct Changing(Mutex<Vec<u8>>);
+
+impl Source for Changing {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.lock().unwrap().len() as u64)
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        Source::read_at(&*self.0.lock().unwrap(), buf, offset)
+    }
+}
+
+#[test]
+fn a_good_chunk_of_another_ledger_is_not_taken_for_the_one_that_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b.ledger");
+    let mut writer = LedgerWriter::create(&path, small_options().encoding(EncodingRule::Raw)).unwrap();
+    writer.extend((0..TOTAL).map(|position| 70_000 + position as u32)).unwrap();
+    writer.commit().unwrap();
+    let before = fs::read(&path).unwrap();
+    drop(writer);
+    fs::remove_file(&path).unwrap();
+    fs::remove_file(index_of(&path)).unwrap();
+    let mut writer = LedgerWriter::create(&path, small_options().encoding(EncodingRule::Raw)).unwrap();
+    writer.extend((0..TOTAL).map(|position| 80_000 + position as u32)).unwrap();
+    writer.commit().unwrap();
+    let after = fs::read(&path).unwrap();
+    assert_eq!(before.len(), after.len());
+
+    let source = Changing(Mutex::new(before));
+    let reader = LedgerReader::new(&source, None).unwrap();
+    assert_eq!(reader.recall(0).unwrap(), 70_000);
+    *source.0.lock().unwrap() = after;
+    // Chunk 0 is kept. All others are as long as they were, at their places, and whole.
+    for position in 4..TOTAL {
+        let error = reader.recall(position).unwrap_err();
+        assert!(matches!(error, LedgerError::Damaged { .. }), "{position}: {error}");
+    }
+    assert!(matches!(reader.recall_range(0..TOTAL), Err(LedgerError::Damaged { chunk: 1, .. })));
+    assert!(matches!(reader.verify_on(1, |_| ()), Err(LedgerError::Damaged { chunk: 0, .. })));
+}
+
+/// A wrong index says where the ledger ended: what is torn from there on was never committed.
+#[test]
+fn a_tail_that_begins_where_a_wrong_index_ends_is_torn() {
+    let small = Small::new();
+    let mut index = small.index.clone();
+    // A byte that opening looks at, other than where the ledger ends.
+    let wrong = (0..index.len()).rev().find(|&at| {
+        let mut other = small.index.clone();
+        other[at] ^= 1;
+        mend(&mut other);
+        matches!(LedgerReader::new(&small.ledger[..], Some(&other)), Err(LedgerError::Index(_)))
+            && Index::parse_exact(&other).is_ok_and(|index| index.ledger_len() == small.ledger.len() as u64)
+    });
+    index[wrong.unwrap()] ^= 1;
+    mend(&mut index);
+    let torn = [&small.ledger[..], &small.ledger[..20]].concat();
+    small.write(&torn, Some(&index));
+    let rebuilt = rebuild_index(&small.path, small_options()).unwrap();
+    assert!(rebuilt.ignored.is_some());
+    assert_eq!(rebuilt.tail.unwrap().offset, small.ledger.len() as u64);
+    assert_eq!(nothing_wrong(LedgerReader::open(&small.path)), TOTAL as usize);
+    // A ledger of which less is there than the index covers stays as it is.
+    let cut = &small.ledger[..small.ledger.len() - 1];
+    small.write(cut, Some(&index));
+    assert!(rebuild_index(&small.path, small_options()).is_err());
+    assert!(fs::read(&small.path).unwrap() == cut);
 }
 
 /// A ledger, and nothing but a hole behind it. Counts what is read.

@@ -170,6 +170,18 @@ fn an_index_of_another_empty_ledger_cuts_nothing() {
     }
 }
 
+/// What is torn is looked through in windows of 1 MiB: a chunk that begins at the end of one and goes on in the next is found.
+#[test]
+fn a_whole_chunk_behind_a_long_gap_is_no_torn_tail() {
+    let (ledger, ..) = three_chunks();
+    let [first, second] = [0, 1].map(|i| &ledger[i * ledger.len() / 3..][..ledger.len() / 3]);
+    for gap in (1 << 20) - 6..(1 << 20) + 3 {
+        let bytes = [first, &vec![0; gap], second].concat();
+        let error = LedgerReader::new(bytes, None).map(drop).unwrap_err();
+        assert!(matches!(error, LedgerError::Damaged { chunk: 1, .. }), "{gap}: {error}");
+    }
+}
+
 /// The middle chunk is damaged: where it was committed that is said, and nothing is cut.
 #[test]
 fn damage_is_no_torn_tail() {

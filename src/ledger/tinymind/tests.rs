@@ -132,6 +132,9 @@ fn the_small_ledger_is_read() {
     let expected = expected();
     let ledger = TinyMindLedger::open(SMALL).unwrap();
     assert_eq!((ledger.total_tokens(), ledger.chunk_tokens(), ledger.chunk_count()), (70, 16, 5));
+    let mut some = ledger.chunks();
+    assert_eq!((some.size_hint(), some.nth(1).unwrap().unwrap().len()), ((0, Some(5)), 16));
+    assert_eq!((some.size_hint(), some.count()), ((0, Some(3)), 3));
     let chunks: Vec<Vec<u32>> = ledger.chunks().map(Result::unwrap).collect();
     assert_eq!(chunks.iter().map(Vec::len).collect::<Vec<_>>(), [16, 16, 16, 16, 6]);
     assert_eq!(Some(chunks.concat()), tokens_of(&expected["small"]["tokens"]));
@@ -497,9 +500,11 @@ fn depth_and_length_are_bounded() {
     let copy = Copy::new();
     for (name, max) in [("chunks/chunk_00000000.jsonl", MAX_CHUNK_FILE), ("manifest.json", MAX_INDEX_FILE)] {
         let file = fs::OpenOptions::new().write(true).open(copy.folder.path().join(name)).unwrap();
-        file.set_len(max + 1).unwrap();
-        let field = "the file's length";
-        assert_eq!(copy.error(), (name.into(), ErrorKind::TooLarge { field, max, found: max + 1 }));
+        for found in [max + 2, max + 1] {
+            file.set_len(found).unwrap();
+            let field = "the file's length";
+            assert_eq!(copy.error(), (name.into(), ErrorKind::TooLarge { field, max, found }));
+        }
     }
     let path = copy.folder.path().join("manifest.json");
     fs::remove_file(&path).unwrap();
