@@ -229,3 +229,42 @@ mod model {
         }
     }
 }
+
+/// Marks that come after the tokens need a chunk that is not written yet: the last one waits, also where it is full.
+#[test]
+fn a_full_last_chunk_waits_for_its_marks() {
+    let folder = folder();
+    for (name, by_slice) in [("a.ledger", true), ("b.ledger", false)] {
+        let path = folder.path().join(name);
+        let mut writer = LedgerWriter::create(&path, LedgerOptions::new().chunk_tokens(4)).unwrap();
+        match by_slice {
+            true => writer.extend_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap(),
+            false => writer.extend(1..=8).unwrap(),
+        }
+        writer.mark_passkey(7, 8).unwrap();
+        assert_eq!(writer.commit().unwrap().chunks, 2);
+        assert_eq!(LedgerReader::open(&path).unwrap().passkey(7).unwrap().token, 8);
+    }
+}
+
+/// A commit of nothing new is the last one, and publishes no index.
+#[cfg(unix)]
+#[test]
+fn a_commit_of_nothing_writes_nothing() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = folder();
+    let path = folder.path().join("a.ledger");
+    let mut writer = LedgerWriter::create(&path, LedgerOptions::new()).unwrap();
+    writer.extend([1, 2, 3]).unwrap();
+    let first = writer.commit().unwrap();
+    // Open, so that its number is nobody else's.
+    let index = std::fs::File::open(folder.path().join("a.ledger.idx")).unwrap();
+    let number = || std::fs::metadata(folder.path().join("a.ledger.idx")).unwrap().ino();
+    let before = number();
+    assert_eq!(writer.commit().unwrap(), first);
+    assert_eq!(number(), before);
+    writer.extend([4]).unwrap();
+    assert_eq!(writer.commit().unwrap().tokens, 4);
+    assert_ne!(number(), before);
+    drop(index);
+}
