@@ -453,6 +453,18 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn an_index_beside_a_ledger_that_cannot_be_looked_at_is_not_created() {
+        let folder = tempfile::tempdir().unwrap();
+        // A link to itself.
+        let path = folder.path().join("loop");
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let storage = LedgerPath::new(&path).unwrap();
+        assert_ne!(kind(storage.create(Part::Index)), ErrorKind::NotFound);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn a_ledger_whose_index_would_have_too_long_a_name_is_not_left_behind() {
         let folder = tempfile::tempdir().unwrap();
         // On every usual file system a name has up to 255 bytes; `.idx` fits, `.idx.new` does not.
