@@ -701,6 +701,12 @@ mod tensors {
             let bytes = [&(header.len() as u64).to_le_bytes()[..], header].concat();
             assert!(matches!(refusal(&bytes).kind(), ErrorKind::Safetensors { .. }));
         }
+        // Nor in a text that is skipped.
+        let header = b"{\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0],\"x\":\"y\xA4\"}}";
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header].concat();
+        let reason = "the header is not UTF-8";
+        let at = 8 + header.iter().position(|byte| *byte == 0xA4).unwrap() as u64;
+        assert_eq!(refusal(&bytes), Error::new(ErrorKind::Safetensors { reason }, at));
         // A hundred thousand brackets, in a member nobody knows and where a tensor should be.
         let deep = "[".repeat(100_000);
         for header in [

@@ -2,7 +2,7 @@
 //! with holes of gigabytes.
 #![cfg(feature = "std")]
 
-use bitwire::frame::FrameHeader;
+use bitwire::frame::{Config, ContextHash, Element, Frame, FrameBuilder, FrameHeader, Kind};
 use bitwire::ledger::storage::Part;
 use bitwire::ledger::{
     Chunk, EncodingRule, Index, IndexState, LedgerError, LedgerOptions, LedgerReader, LedgerWriter, Source,
@@ -456,6 +456,21 @@ fn no_bit_of_a_ledger_is_believed() {
             assert_eq!(fs::read(&small.path).unwrap(), ledger);
         }
     }
+}
+
+/// Where a frame ends too early is said in one way, whoever reads it; also if it has no payload.
+#[test]
+fn a_torn_tail_says_what_the_frame_says() {
+    let (config, mut cuts) = (Config::new(Kind::LEDGER_CHUNK, Element::U32, 1, 0, 0), 0);
+    for payload in [&b""[..], b"abcd"] {
+        let frame = FrameBuilder::new(ContextHash([7; 8]), config, payload).encode().unwrap();
+        for cut in 1..frame.len() {
+            let Ok(reader) = LedgerReader::new(&frame[..cut], None) else { continue };
+            assert_eq!(reader.tail().unwrap().error, Frame::parse(&frame[..cut]).unwrap_err());
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 100, "{cuts}");
 }
 
 /// A ledger that becomes another while it is open.

@@ -95,7 +95,7 @@ impl<'a> IntactFrame<'a> {
         }
         reader.take(PAYLOAD_AND_CRC, payload_len)?;
         let crc_at = reader.offset();
-        let stored = u16::from_be_bytes(*reader.take_array("CRC-16")?);
+        let stored = u16::from_be_bytes(*reader.take_array(CRC)?);
         let rest = reader.rest();
         let bytes = bytes.get(..bytes.len().saturating_sub(rest.len())).unwrap_or_default();
         let computed = crc16(bytes.get(4..bytes.len().saturating_sub(2)).unwrap_or_default());
@@ -397,11 +397,13 @@ fn length_error(tlv: u8, needed: u16, found: u16, offset: u64) -> Error {
 }
 
 const PAYLOAD_AND_CRC: &str = "payload with CRC-16";
+const CRC: &str = "CRC-16";
 
 /// A payload of `payload_len` bytes does not fit the `left` bytes with its CRC.
 pub(crate) fn payload_truncated(payload_len: u64, left: usize) -> ErrorKind {
     let needed = payload_len.saturating_add(2);
-    ErrorKind::Truncated { field: PAYLOAD_AND_CRC, needed, available: left as u64 }
+    let field = if payload_len == 0 { CRC } else { PAYLOAD_AND_CRC };
+    ErrorKind::Truncated { field, needed, available: left as u64 }
 }
 
 /// Where CONFIG_V1's value starts.

@@ -308,6 +308,9 @@ impl Layout {
             };
             failed(reason, place(text, error.line(), error.column()))
         })?;
+        // Strings that are skipped have not been looked at.
+        core::str::from_utf8(text)
+            .map_err(|error| failed("the header is not UTF-8", error.valid_up_to() as u64))?;
         // An empty tensor lies where another starts or ends, so that the end has to count too.
         let mut tensors: Vec<_> = header.tensors.into_iter().collect();
         tensors.sort_by_key(|(_, info)| info.data_offsets);
