@@ -265,6 +265,23 @@ mod tests {
                 }
             }
         }
+        // Across the squares, and the first one of two: by row, then by column.
+        let places = [0usize, 1, 62, 63, 64, 65, 127, 128, 129, 149];
+        for dim in [63, 64, 65, 129, 150] {
+            let scl = Scl { mu: vec![0.0; dim], sigma: vec![0.0; dim * dim], w: 1.0, t0: 0.0, t1: 0.0 };
+            let pairs = places.into_iter().flat_map(|row| places.map(|column| (row, column)));
+            let mut before = None;
+            for (row, column) in pairs.filter(|(row, column)| row < column && *column < dim) {
+                let mut scl = scl.clone();
+                scl.sigma[dim * column + row] = 1.0;
+                let named = |row, column| ErrorKind::Asymmetric { row: row as u64, column: column as u64 };
+                assert_eq!(scl.check().unwrap_err().kind(), named(row, column));
+                if let Some((first, second)) = before.replace((row, column)) {
+                    scl.sigma[dim * first + second] = 1.0;
+                    assert_eq!(scl.check().unwrap_err().kind(), named(first, second));
+                }
+            }
+        }
         // A difference that overflows is a difference.
         assert!(matches!(
             refusal(|s| s.sigma = vec![0.0, f64::MAX, f64::MIN, 0.0]),
