@@ -78,7 +78,7 @@ fn what_is_no_scl_is_refused_by_name() {
         ("bomb_after", "mu: 131072 bytes follow where the input should end (at byte 152)"),
         (
             "zeros",
-            "Sigma: .npz: Sigma takes over 8 MiB and 512 times the archive: numpy.savez, which does not compress, would do",
+            "Sigma: .npz: Sigma takes over 8 MiB and 384 times the archive: numpy.savez, which does not compress, would do",
         ),
         ("bomb_claimed", "mu: the length of mu is 1099511627776, the largest possible is 16384"),
     ] {

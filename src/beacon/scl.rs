@@ -26,7 +26,7 @@ pub struct Scl {
 }
 
 impl Scl {
-    /// The largest `dim`: Sigma then has 2 GiB, which a deflated archive of 4 MiB can ask for. The mean in a beacon's
+    /// The largest `dim`: Sigma then has 2 GiB, which a deflated archive of 6 MiB can ask for. The mean in a beacon's
     /// CALIB_STATS_V1 ends at 16,373 as well.
     pub const MAX_DIM: usize = 16_384;
 

@@ -15,10 +15,10 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipReadOptions, ZipWriter};
 /// else a tool adds is skipped; a directory built to be endless is not walked.
 const MAX_DIRECTORY: u64 = 4 << 20;
 
-/// The most values of Sigma in an archive of `len` bytes: 8 MiB as f64, and 512 times the archive. Deflate packs zeros up to
+/// The most values of Sigma in an archive of `len` bytes: 8 MiB as f64, and 384 times the archive. Deflate packs zeros up to
 /// 1,032 times, a diagonal of any numbers about 500 times, and a Sigma with numbers off the diagonal a few times.
 const fn most_values(len: u64) -> u64 {
-    (1u64 << 20).saturating_add(len.saturating_mul(64))
+    (1u64 << 20).saturating_add(len.saturating_mul(48))
 }
 
 /// The arrays of SCL, in the order they are written and read, and their names in the archive.
@@ -36,7 +36,7 @@ const ARRAYS: [(&str, &str); 5] =
 ///
 /// # Errors
 /// [`ErrorKind::Npz`] if the archive is none, is damaged (each member's CRC-32 is checked), is encrypted, lacks an array,
-/// names a member twice, has a directory of over 4 MiB, or a Sigma that takes over 8 MiB and 512 times the archive as f64; [`Cause::Member`] with the array's name for what is wrong within one; as [`Scl::check`]; or the
+/// names a member twice, has a directory of over 4 MiB, or a Sigma that takes over 8 MiB and 384 times the archive as f64; [`Cause::Member`] with the array's name for what is wrong within one; as [`Scl::check`]; or the
 /// reader's own.
 pub fn read_scl(mut reader: impl Read + Seek) -> Result<Scl, Cause> {
     let most = most_values(refuse_zip64(&mut reader)?);
@@ -65,7 +65,7 @@ pub fn read_scl(mut reader: impl Read + Seek) -> Result<Scl, Cause> {
                 Err(header.unfit_shape("the number of columns", dim as u64, columns))
             }
             [rows, columns] if rows.saturating_mul(columns) > most => Err(npz(
-                "Sigma takes over 8 MiB and 512 times the archive: numpy.savez, which does not compress, would do",
+                "Sigma takes over 8 MiB and 384 times the archive: numpy.savez, which does not compress, would do",
             )),
             [_, _] => Ok(()),
             _ => Err(header.unfit_dims("a matrix (dim, dim)")),

@@ -563,7 +563,7 @@ fn npz_bomb(len: usize) -> Vec<u8> {
 
 /// The largest Sigma that an archive of `len` bytes may have.
 fn npz_sigma(len: usize) -> Vec<u8> {
-    let most = ((1 << 20) + 64 * len).min(len * 1000 / 8);
+    let most = ((1 << 20) + 48 * len).min(len * 1000 / 8);
     let dim = (most as f64).sqrt() as usize;
     let mut archive = scl(dim.min(16_384), npy("<f8", false, &format!("({dim}, {dim})"), 8 * dim * dim));
     // The archive's comment, 2 bytes for its length and then it, ends it.
