@@ -489,18 +489,14 @@ impl Source for Changing {
 #[test]
 fn a_good_chunk_of_another_ledger_is_not_taken_for_the_one_that_was_there() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("b.ledger");
-    let mut writer = LedgerWriter::create(&path, small_options().encoding(EncodingRule::Raw)).unwrap();
-    writer.extend((0..TOTAL).map(|position| 70_000 + position as u32)).unwrap();
-    writer.commit().unwrap();
-    let before = fs::read(&path).unwrap();
-    drop(writer);
-    fs::remove_file(&path).unwrap();
-    fs::remove_file(index_of(&path)).unwrap();
-    let mut writer = LedgerWriter::create(&path, small_options().encoding(EncodingRule::Raw)).unwrap();
-    writer.extend((0..TOTAL).map(|position| 80_000 + position as u32)).unwrap();
-    writer.commit().unwrap();
-    let after = fs::read(&path).unwrap();
+    let [before, after] = [("a.ledger", 70_000), ("b.ledger", 80_000)].map(|(name, from)| {
+        let path = folder.path().join(name);
+        let options = small_options().encoding(EncodingRule::Raw);
+        let mut writer = LedgerWriter::create(&path, options).unwrap();
+        writer.extend((0..TOTAL).map(|position| from + position as u32)).unwrap();
+        writer.commit().unwrap();
+        fs::read(&path).unwrap()
+    });
     assert_eq!(before.len(), after.len());
 
     let source = Changing(Mutex::new(before));

@@ -409,12 +409,9 @@ impl<'a> Anatomy<'a> {
         let claimed = self.config.map(|config| config.payload_len);
         let fitting = claimed.and_then(|len| usize::try_from(len).ok()).filter(|&len| len <= room);
         match (fitting, claimed) {
+            // Of a payload of no bytes.
             (Some(_), _) if rest < 2 => {
-                self.find_before(
-                    self.bytes.len(),
-                    at,
-                    ErrorKind::Truncated { field: "CRC-16", needed: 2, available: rest as u64 },
-                );
+                self.find_before(self.bytes.len(), at, payload_truncated(0, rest));
                 (self.payload_end, self.end) = (at, self.bytes.len());
             }
             (Some(len), _) => {
