@@ -2,7 +2,7 @@
 """A long campaign: every target in turns, until each has run often enough or the time is up.
 
     fuzz/campaign.py --minutes 600                (20,000,000 executions of each target, 60 seconds a turn)
-    fuzz/campaign.py --minutes 600 --fast         (edges only, short inputs: three to ten times as many executions)
+    fuzz/campaign.py --minutes 600 --fast         (edges only, short inputs: several times as many executions)
     fuzz/campaign.py --minutes 60 --asan state npz
 
 What was executed is added to the table in fuzz/README.md after every turn: a campaign can be stopped at any time, and

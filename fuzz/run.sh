@@ -9,10 +9,11 @@
 #
 # As many targets at once as JOBS says: one for each core, if it says nothing.
 #
-# --asan is AddressSanitizer, as `cargo fuzz run <target>` has it. --fast is for long campaigns: edges are counted, but
-# the operands of comparisons are not looked at (half of the time otherwise), the standard library does not check what its
-# own unsafe functions are given, and inputs are of up to 600 bytes. Both flags are for nightly compilers; a stable one takes
-# them as RUSTC_BOOTSTRAP=1.
+# --asan is AddressSanitizer, as `cargo fuzz run <target>` has it. --fast is for long campaigns: an edge is taken or not,
+# but neither how often (-use_counters) nor the operands of comparisons are looked at (half of the time each), the
+# standard library does not check what its own unsafe functions are given, and inputs are of up to 600 bytes. All of the
+# corpus is mutated, which other runs chose by more than edges (-keep_seed). Both flags are for nightly compilers; a stable
+# one takes them as RUSTC_BOOTSTRAP=1.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -22,7 +23,7 @@ if ! command -v "${CXX:-g++}" >/dev/null; then
 fi
 
 flags="-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-trace-compares"
-longest=()
+fast=()
 case ${1:-} in
 --asan)
     flags+=" -Zsanitizer=address"
@@ -31,7 +32,7 @@ case ${1:-} in
     ;;
 --fast)
     flags="-Cllvm-args=-sanitizer-coverage-level=3 -Zub-checks=no"
-    longest=(-max_len=600)
+    fast=(-max_len=600 -use_counters=0 -keep_seed=1)
     export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/fast
     shift
     ;;
@@ -65,7 +66,7 @@ run() {
     limit=(-max_total_time="$seconds")
     if ((seconds == 0)); then limit=(-runs=0); fi
     log=$(mktemp)
-    if "$bin/$target" "${limit[@]}" ${longest[@]+"${longest[@]}"} -timeout=10 -rss_limit_mb=2048 -artifact_prefix="artifacts/$target/" \
+    if "$bin/$target" "${limit[@]}" ${fast[@]+"${fast[@]}"} -timeout=10 -rss_limit_mb=2048 -artifact_prefix="artifacts/$target/" \
         -dict=frames.dict -print_final_stats=1 "${seeds[@]}" >"$log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
         coverage=$(grep -ao 'cov: [0-9]* ft: [0-9]*' "$log" | tail -1 || true)
