@@ -277,3 +277,23 @@ impl Flags {
         Self(if on { self.0 | bit } else { self.0 & !bit })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Flags;
+
+    #[test]
+    fn a_flag_is_set_and_cleared_and_the_others_stay() {
+        let all = Flags::from_bits(0xFFFF_0007).unwrap();
+        assert_eq!(all.with_authenticated(false).bits(), 0xFFFF_0006);
+        assert_eq!(all.with_drift(false, true).bits(), 0xFFFF_0005);
+        assert_eq!(all.with_drift(true, false).bits(), 0xFFFF_0003);
+        assert_eq!(all.with_drift(true, true), all);
+
+        let none = Flags::from_bits(0xABCD_0000).unwrap();
+        assert_eq!(none.with_authenticated(true).bits(), 0xABCD_0001);
+        assert_eq!(none.with_drift(true, false).bits(), 0xABCD_0002);
+        assert_eq!(none.with_drift(false, true).bits(), 0xABCD_0004);
+        assert_eq!(none.with_drift(false, false), none);
+    }
+}
